@@ -1,0 +1,1 @@
+"""Where frames come from: one URI names any source."""
