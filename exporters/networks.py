@@ -94,12 +94,12 @@ def new_filters(deep: int = 64, fine: int = 32, generator: torch.Generator | Non
 
     return {
         "deep1": conv(deep, deep),
-        "scale": torch.ones(deep),
-        "shift": torch.zeros(deep),
+        "deep1_scale": torch.ones(deep),
+        "deep1_shift": torch.zeros(deep),
         "deep2": conv(deep, deep) * 0.5,
         "deep2_bias": torch.zeros(deep),
-        "fine": conv(fine, fine) * 0.5,
-        "fine_bias": torch.zeros(fine),
+        "fine1": conv(fine, fine) * 0.5,
+        "fine1_bias": torch.zeros(fine),
     }
 
 
@@ -109,9 +109,9 @@ def apply_bank(deep: Tensor, fine: Tensor, filters: Filters, strength: Tensor | 
     Deep features go through convolution, conditional instance norm, ReLU and convolution; the fine
     ones through one linear convolution.  ``strength`` in 0..1 mixes with the untouched features.
     """
-    x = F.relu(instance_norm(F.conv2d(deep, filters["deep1"], padding=1), filters["scale"], filters["shift"]))
+    x = F.relu(instance_norm(F.conv2d(deep, filters["deep1"], padding=1), filters["deep1_scale"], filters["deep1_shift"]))
     x = F.conv2d(x, filters["deep2"], padding=1) + filters["deep2_bias"].view(1, -1, 1, 1)
-    y = F.conv2d(fine, filters["fine"], padding=1) + filters["fine_bias"].view(1, -1, 1, 1)
+    y = F.conv2d(fine, filters["fine1"], padding=1) + filters["fine1_bias"].view(1, -1, 1, 1)
     return deep + strength * (x - deep), fine + strength * (y - fine)
 
 
@@ -143,10 +143,13 @@ class Decoder(nn.Module):
         bias = torch.cat([self.bias[:4].view(2, 2).repeat(2, 2).flatten(), self.bias[4:].repeat_interleave(4)])
         return torch.cat([luma, chroma]), bias
 
-    def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
+    def features(self, deep: Tensor, fine: Tensor) -> Tensor:
         up = F.interpolate(self.up(self.deep_block(deep)), scale_factor=2, mode="bilinear", align_corners=False)
+        return F.relu(self.fine_block(F.relu(up + fine)))
+
+    def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
         weight, bias = self.head()
-        return F.conv2d(F.relu(self.fine_block(F.relu(up + fine))), weight, bias, padding=1)
+        return F.conv2d(self.features(deep, fine), weight, bias, padding=1)
 
 
 class Generator(nn.Module):

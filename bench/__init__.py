@@ -1,0 +1,1 @@
+"""Measuring: every figure in the README comes from here."""

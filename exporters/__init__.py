@@ -1,0 +1,1 @@
+"""Offline work: networks, training, export.  Needs torch; nothing at run time imports this."""

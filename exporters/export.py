@@ -1,0 +1,113 @@
+"""From a trained `Generator` to a bundle: three ONNX nets, a manifest, one file for each style."""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from allaprima.exporters.networks import Decoder, Encoder, Filters, Generator, apply_bank, new_filters
+from allaprima.realtime.bundle import FORMAT, NETS, StyleCard, file_hash, write_style
+
+OPSET = 17
+
+
+class Bank(nn.Module):
+    """The bank as a net of its own: the filters of one style are inputs, not weights."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self.names = names
+
+    def forward(self, deep: Tensor, fine: Tensor, strength: Tensor, *filters: Tensor) -> tuple[Tensor, Tensor]:
+        return apply_bank(deep, fine, dict(zip(self.names, filters, strict=True)), strength)
+
+
+class FoldedDecoder(nn.Module):
+    """A decoder whose last convolution is a constant, not computed from the kernel it was trained as."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+        weight, bias = (tensor.detach() for tensor in decoder.head())
+        self.last = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
+        self.last.weight, self.last.bias = nn.Parameter(weight), nn.Parameter(bias)
+
+    def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
+        out: Tensor = self.last(self.decoder.features(deep, fine))
+        return out
+
+
+def export_bundle(
+    generator: Generator,
+    cards: Mapping[str, StyleCard],
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    default_style: str,
+    training: dict[str, str | int | float],
+) -> None:
+    """Write the bundle to ``folder``, replacing one that is there; ``cards`` name the styles to include."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        filters = generator.bank[default_style]
+        export_nets(generator.encoder, generator.decoder, dict(filters.items()), part)
+        hashes = {net: file_hash(part / f"{net}.onnx") for net in NETS}
+        manifest = {
+            "format": FORMAT,
+            "name": name,
+            "version": version,
+            "licence": "Apache-2.0",
+            "default_style": default_style,
+            "filters": {k: list(v.shape) for k, v in sorted(filters.items())},
+            "sha256": hashes,
+            "training": training,
+        }
+        (part / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (part / "styles").mkdir()
+        owner = hashes["encoder"][:16] + hashes["decoder"][:16]
+        for style, card in cards.items():
+            arrays = {k: v.detach().numpy().astype(np.float16) for k, v in generator.bank[style].items()}
+            card = card.model_copy(update={"name": style, "generator": owner})
+            write_style(part / "styles" / f"{style}.safetensors", card, arrays)
+        part.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def export_nets(encoder: Encoder, decoder: Decoder, filters: Filters, folder: Path) -> None:
+    """Write ``encoder.onnx``, ``bank.onnx`` and ``decoder.onnx``; height and width stay open."""
+    height, width = 16, 24  # any: the axes are dynamic
+    packed = torch.zeros(1, 24, height, width)
+    with torch.no_grad():
+        deep, fine = encoder.eval()(packed)
+    names = sorted(filters)
+    strength = torch.ones(1, 1, 1, 1)
+    values = [filters[n].detach() for n in names]
+    _export(encoder, (packed,), folder / "encoder.onnx", ["packed"], ["deep", "fine"])
+    _export(Bank(names), (deep, fine, strength, *values), folder / "bank.onnx",
+            ["deep", "fine", "strength", *names], ["deep_out", "fine_out"])
+    _export(FoldedDecoder(decoder).eval(), (deep, fine), folder / "decoder.onnx", ["deep", "fine"], ["packed"])
+
+
+def _export(net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]) -> None:
+    pictures = {"packed", "deep", "fine", "deep_out", "fine_out"}
+    axes = {name: {2: f"{name}_h", 3: f"{name}_w"} for name in {*inputs, *outputs} & pictures}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs onnxscript
+        torch.onnx.export(net, example, str(path), input_names=inputs, output_names=outputs,
+                          dynamic_axes=axes, opset_version=OPSET, dynamo=False)
+
+
+__all__ = ["Bank", "export_bundle", "export_nets", "new_filters"]

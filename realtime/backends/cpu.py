@@ -1,0 +1,360 @@
+"""Paint on any CPU: the nets in OpenVINO as one graph, flow and warp in OpenCV.
+
+Encoder, bank and decoder are joined into a single graph with the repacking of YUV bytes at both ends:
+on two cores at 1280x720 that is a fifth faster than three nets in a row, since features never leave
+the runtime's own layout.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import openvino as ov
+import openvino.opset13 as op
+from numpy.typing import NDArray
+from platformdirs import user_cache_dir
+
+from allaprima.kernels.reference.blend import blend
+from allaprima.kernels.reference.confidence import confidence, identity_grid
+from allaprima.kernels.reference.flow import Dis
+from allaprima.kernels.reference.warp import warp
+from allaprima.realtime.backends import Blend
+from allaprima.realtime.bundle import Bundle, Filters
+from allaprima.realtime.errors import BackendUnavailable
+from allaprima.realtime.frame import Color, Frame
+
+Bytes = NDArray[np.uint8]
+Map = NDArray[np.float32]
+Planes = tuple[Bytes, Bytes, Bytes]
+
+STRIDE = 8
+"""The nets want luma sides that are multiples of this; smaller pictures are padded with their edge."""
+MARGIN = 8
+"""Extra edge pixels on each side, so that the zeros around a convolution stay outside the picture."""
+FLOW_SHORT_SIDE = 160
+"""Flow is measured on the picture halved until its short side would fall below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    planes: Planes
+    """Padded luma and chroma."""
+    gray: Bytes
+    """Small luma, for the flow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    flow: Map
+    """Backward flow ``(h, w, 2)`` in pixels of the small picture."""
+    confidence: Map
+    """``(h, w)`` in 0..1."""
+
+
+class CpuBackend:
+    name = "cpu"
+
+    def __init__(self, size: tuple[int, int], color: Color) -> None:
+        self.size = size
+        self.color = color
+        self.precision = best_precision()
+        width, height = (_padded(side) for side in size)
+        self._shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+        factor = 1
+        while min(width, height) // (2 * factor) >= FLOW_SHORT_SIDE:
+            factor *= 2
+        self._factor = factor
+        small = (width // factor, height // factor)
+        self._dis = Dis(small)
+        self._small_grid = identity_grid(small)
+        self._grids = [identity_grid((w, h)) for h, w in self._shapes[:2]]
+
+    def upload(self, frame: Frame) -> Picture:
+        y, u, v = (
+            _pad(plane, shape, margin)
+            for plane, shape, margin in zip(frame.planes, self._shapes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True)
+        )
+        height, width = self._small_grid.shape[:2]
+        gray = y if self._factor == 1 else cv2.resize(y, (width, height), interpolation=cv2.INTER_AREA)
+        return Picture((y, u, v), np.asarray(gray, np.uint8))
+
+    def motion(self, previous: Picture | None, current: Picture) -> Motion:
+        if previous is None:
+            return Motion(np.zeros_like(self._small_grid), np.zeros(self._small_grid.shape[:2], np.float32))
+        backward, forward = self._dis(previous.gray, current.gray)
+        trust = confidence(
+            backward, forward, previous.gray, current.gray, scale=self._factor, grid=self._small_grid
+        )
+        return Motion(backward, trust)
+
+    def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
+        if previous is None or weight == 0:
+            return current
+        planes = []
+        for index, (new, old) in enumerate(zip(current.planes, previous.planes, strict=True)):
+            if index < 2:  # both chroma planes share their maps
+                size = (new.shape[1], new.shape[0])
+                where = cv2.resize(motion.flow, size, interpolation=cv2.INTER_LINEAR)
+                where *= size[0] / motion.flow.shape[1]
+                where += self._grids[index]
+                trust = cv2.resize(motion.confidence, size, interpolation=cv2.INTER_LINEAR) * np.float32(weight)
+            planes.append(blend(new, warp(old, where, "bicubic" if index == 0 else "bilinear"), trust))
+        return replace(current, planes=tuple(planes))
+
+    def mix(self, a: Picture, b: Picture, t: float | Map) -> Picture:
+        if isinstance(t, np.ndarray):
+            full = _pad(t, self._shapes[0], MARGIN)
+            half = cv2.resize(full, self._shapes[1][::-1], interpolation=cv2.INTER_AREA)
+            mixed = [blend(x, y, m) for x, y, m in zip(a.planes, b.planes, (full, half, half), strict=True)]
+        else:
+            mixed = [cv2.addWeighted(x, 1 - t, y, t, 0) for x, y in zip(a.planes, b.planes, strict=True)]
+        return replace(b, planes=tuple(mixed))
+
+    def load_net(self, bundle: Bundle, places: Blend = Blend(), region: bool = False) -> "CpuNet":
+        return CpuNet(self, bundle, places, region)
+
+    def download(self, picture: Picture, like: Frame) -> Frame:
+        return replace(like, planes=tuple(_crop(p, q.shape, m) for p, q, m in zip(
+            picture.planes, like.planes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True)))
+
+    def close(self) -> None:
+        """Nothing to give back: memory goes with the object."""
+
+
+class CpuNet:
+    """The joined graph at one size, and the features of the frame before."""
+
+    def __init__(self, backend: CpuBackend, bundle: Bundle, places: Blend, region: bool) -> None:
+        self._backend = backend
+        height, width = backend._shapes[0]
+        self._deep_size, self._fine_size = (width // 8, height // 8), (width // 4, height // 4)
+        self._history = [place for place in ("content", "painted") if getattr(places, place) > 0]
+        self._regions = 2 if region else 1
+        graph = _join(bundle, (height, width), backend.color, self._history, self._regions)
+        core = _core()
+        options = {"INFERENCE_PRECISION_HINT": backend.precision, "PERFORMANCE_HINT": "LATENCY"}
+        compiled = core.compile_model(graph, "CPU", options)
+        # Two requests by turns: the features that one leaves are the history that the other reads.
+        self._requests = [compiled.create_infer_request() for _ in range(2 if self._history else 1)]
+        self._turn = 0
+        for name in self._history:
+            for part, tensor in (("deep", "deep"), ("fine", "fine")):
+                for now, before in ((0, 1), (1, 0)):
+                    source = self._requests[before].get_tensor(f"{name}_{tensor}_out")
+                    source.data[:] = 0  # confidence 0 times garbage may be NaN
+                    self._requests[now].set_tensor(f"{name}_{part}_before", source)
+        self._grid_base = {size: _normalized_grid(size) for size in (self._deep_size, self._fine_size)}
+        self._buffers: dict[str, Any] = {}
+
+    def paint(
+        self, picture: Picture, motion: Motion, filters: Filters, strength: float, blend: Blend, *,
+        region: tuple[Map, Filters] | None = None,
+    ) -> Picture:
+        request = self._requests[self._turn]
+        self._turn = (self._turn + 1) % len(self._requests)
+        for name, plane in zip("yuv", picture.planes, strict=True):
+            request.set_tensor(name, ov.Tensor(plane.reshape(1, 1, *plane.shape), shared_memory=True))
+        self._set(request, "strength", np.full((1, 1, 1, 1), strength, np.float32))
+        for index, weights in enumerate((filters,) if region is None else (filters, region[1])):
+            for key, value in weights.items():
+                self._set(request, f"{key}_{index}", value)
+        if region is not None:
+            mask = _pad(region[0], self._backend._shapes[0], MARGIN)
+            for part, size in (("deep", self._deep_size), ("fine", self._fine_size)):
+                self._set(request, f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None])
+        if self._history:
+            self._set_motion(request, motion, blend)
+        request.infer()
+        y, u, v = (np.array(request.get_tensor(f"{name}_out").data[0, 0]) for name in "yuv")
+        return replace(picture, planes=(y, u, v))
+
+    def _set_motion(self, request: Any, motion: Motion, blend: Blend) -> None:
+        height, width = motion.flow.shape[:2]
+        shift = motion.flow * np.array([2 / width, 2 / height], np.float32)
+        for part, size in (("deep", self._deep_size), ("fine", self._fine_size)):
+            grid = cv2.resize(shift, size, interpolation=cv2.INTER_LINEAR) + self._grid_base[size]
+            self._set(request, f"grid_{part}", grid[None])
+            trust = cv2.resize(motion.confidence, size, interpolation=cv2.INTER_LINEAR)[None, None]
+            for name in self._history:
+                self._set(request, f"{name}_{part}_weight", trust * np.float32(getattr(blend, name)))
+
+    def _set(self, request: Any, name: str, value: Map) -> None:
+        self._buffers[name] = value = np.ascontiguousarray(value)  # shared with the runtime: keep it alive
+        request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+
+
+def best_precision() -> str:
+    """``bf16`` where the CPU multiplies it natively, else ``f32``."""
+    return "bf16" if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
+_CORE: list[Any] = []
+
+
+def _core() -> Any:
+    if not _CORE:
+        try:
+            core = ov.Core()
+            core.set_property({"CACHE_DIR": user_cache_dir("allaprima") + "/openvino"})
+        except RuntimeError as error:
+            raise BackendUnavailable(f"OpenVINO cannot start: {error}") from error
+        _CORE.append(core)
+    return _CORE[0]
+
+
+def _padded(side: int) -> int:
+    return -(-(side + 2 * MARGIN) // STRIDE) * STRIDE
+
+
+def _pad(plane: Any, shape: tuple[int, int], margin: int) -> Any:
+    """``plane`` at ``(margin, margin)`` of a contiguous array of ``shape``, its edge repeated around it."""
+    height, width = plane.shape
+    below, right = shape[0] - margin - height, shape[1] - margin - width
+    return cv2.copyMakeBorder(plane, margin, below, margin, right, cv2.BORDER_REPLICATE)
+
+
+def _crop(plane: Bytes, shape: tuple[int, int], margin: int) -> Bytes:
+    return plane[margin : margin + shape[0], margin : margin + shape[1]]
+
+
+def _normalized_grid(size: tuple[int, int]) -> Map:
+    """Positions of the pixel centres as GridSample wants them: -1..1, edges not aligned."""
+    return (identity_grid(size) * 2 + 1) / np.array(size, np.float32) - 1
+
+
+# ---- the joined graph ------------------------------------------------------------------------------
+
+
+def _join(bundle: Bundle, shape: tuple[int, int], color: Color, history: list[str], regions: int) -> Any:
+    height, width = shape
+    encoder, bank, decoder = (_core().read_model(bundle.path / f"{part}.onnx") for part in ("encoder", "bank", "decoder"))
+    fine, deep = (height // 4, width // 4), (height // 8, width // 8)
+    parameters, results = [], []
+
+    def parameter(name: str, dims: list[int], kind: Any = ov.Type.f32) -> Any:
+        node = op.parameter(dims, kind, name=name)
+        node.output(0).tensor.set_names({name})
+        parameters.append(node)
+        return node
+
+    def result(name: str, node: Any) -> None:
+        end = op.result(node)
+        end.output(0).tensor.set_names({name})
+        results.append(end)
+
+    encoder.reshape([1, 24, *fine])
+    y = parameter("y", [1, 1, height, width], ov.Type.u8)
+    u, v = (parameter(name, [1, 1, height // 2, width // 2], ov.Type.u8) for name in "uv")
+    features = dict(zip(("deep", "fine"), _attach(encoder, [_pack(y, u, v, color, height)]), strict=True))
+    grids = {part: parameter(f"grid_{part}", [1, *size, 2]) for part, size in (("deep", deep), ("fine", fine)) if history}
+
+    def steady(place: str) -> None:
+        for part, size in (("deep", deep), ("fine", fine)):
+            new = features[part]
+            before = parameter(f"{place}_{part}_before", _dims(new))
+            weight = parameter(f"{place}_{part}_weight", [1, 1, *size])
+            warped = op.grid_sample(before, grids[part], {"align_corners": False, "mode": "bilinear", "padding_mode": "border"})
+            features[part] = op.add(new, op.multiply(weight, op.subtract(warped, new))).output(0)
+            result(f"{place}_{part}_out", features[part])
+
+    if "content" in history:
+        steady("content")
+    strength = parameter("strength", [1, 1, 1, 1])
+    painted = []
+    for index in range(regions):
+        copy = bank.clone()
+        names = [i.get_any_name() for i in copy.inputs]
+        copy.reshape({names[0]: [1, *_dims(features["deep"])[1:]], names[1]: [1, *_dims(features["fine"])[1:]]})
+        filters = [parameter(f"{n}_{index}", _dims(i)) for n, i in zip(names, copy.inputs, strict=True) if n not in ("deep", "fine", "strength")]
+        painted.append(_attach(copy, [features["deep"], features["fine"], strength, *filters]))
+    if regions == 2:
+        masks = [parameter(f"mask_{part}", [1, 1, *size]) for part, size in (("deep", deep), ("fine", fine))]
+        painted = [[op.add(a, op.multiply(m, op.subtract(b, a))).output(0) for a, b, m in zip(*painted, masks, strict=True)]]
+    features = dict(zip(("deep", "fine"), painted[0], strict=True))
+    if "painted" in history:
+        steady("painted")
+    decoder.reshape({i.get_any_name(): _dims(f) for i, f in zip(decoder.inputs, features.values(), strict=True)})
+    (packed,) = _attach(decoder, list(features.values()))
+    for name, node in zip("yuv", _unpack(packed, color, height), strict=True):
+        result(f"{name}_out", node)
+    return ov.Model(results, parameters, "allaprima")
+
+
+def _dims(output: Any) -> list[int]:
+    return [d.get_length() for d in output.get_partial_shape()]
+
+
+def _attach(model: Any, inputs: list[Any]) -> list[Any]:
+    """Feed ``inputs`` to a model's parameters, in order, and give the outputs that it computes."""
+    for parameter, value in zip(model.get_parameters(), inputs, strict=True):
+        parameter.output(0).replace(value.output(0) if hasattr(value, "output") else value)
+    return [result.input_value(0) for result in model.get_results()]
+
+
+def levels(color: Color) -> tuple[float, float, float]:
+    """``(middle, luma, chroma)``: byte = middle + luma * y, byte = 128 + chroma * c for y, c in -1..1."""
+    return (127.5, 127.5, 127.5) if color.full_range else (125.5, 109.5, 112.0)
+
+
+def to_bt709(color: Color, height: int) -> NDArray[np.float64]:
+    """3x3 matrix from this color's normalised ``(y, u, v)`` to BT.709's (H.273 equations 38-40)."""
+
+    def rgb_to_yuv(kr: float, kb: float) -> NDArray[np.float64]:
+        y = np.array([kr, 1 - kr - kb, kb])
+        # y spans -1..1 here, twice its usual unit; u and v span -1..1 as well.
+        return np.stack([2 * y, (np.array([0, 0, 1]) - y) / (1 - kb), (np.array([1, 0, 0]) - y) / (1 - kr)])
+
+    return rgb_to_yuv(0.2126, 0.0722) @ np.linalg.inv(rgb_to_yuv(*color.coefficients(height)))
+
+
+def packed_matrix(matrix: NDArray[np.float64]) -> Map:
+    """The 24x24 matrix that does to a packed picture what a 3x3 matrix does to ``(y, u, v)``.
+
+    Chroma sees the mean of its four luma samples; luma sees its own chroma sample.
+    """
+    full = np.zeros((24, 24))
+    for row in range(4):
+        for column in range(4):
+            i, site = row * 4 + column, (row // 2) * 2 + column // 2
+            full[i, i] = matrix[0, 0]
+            for c in (1, 2):
+                full[i, 12 + 4 * c + site] = matrix[0, c]
+                full[12 + 4 * c + site, i] = matrix[c, 0] / 4
+    for c in (1, 2):
+        for d in (1, 2):
+            for site in range(4):
+                full[12 + 4 * c + site, 12 + 4 * d + site] = matrix[c, d]
+    return full.astype(np.float32)
+
+
+def _recolor(packed: Any, matrix: NDArray[np.float64]) -> Any:
+    if np.allclose(matrix, np.eye(3), atol=1e-6):
+        return packed
+    weight = op.constant(packed_matrix(matrix)[:, :, None, None])
+    return op.convolution(packed, weight, [1, 1], [0, 0], [0, 0], [1, 1])
+
+
+def _pack(y: Any, u: Any, v: Any, color: Color, height: int) -> Any:
+    middle, luma, chroma = levels(color)
+
+    def normal(plane: Any, zero: float, unit: float, block: int) -> Any:
+        split = op.space_to_depth(plane, "depth_first", block)
+        return op.multiply(op.subtract(op.convert(split, "f32"), np.float32(zero)), np.float32(1 / unit))
+
+    packed = op.concat([normal(y, middle, luma, 4), normal(u, 128, chroma, 2), normal(v, 128, chroma, 2)], 1)
+    return _recolor(packed, to_bt709(color, height))
+
+
+def _unpack(packed: Any, color: Color, height: int) -> list[Any]:
+    middle, luma, chroma = levels(color)
+    back = _recolor(packed, np.linalg.inv(to_bt709(color, height)))
+    parts = op.variadic_split(back, op.constant(1), op.constant([16, 4, 4]))
+    black, white = (0.0, 255.0) if color.full_range else (16.0, 235.0)
+
+    def bytes_(index: int, zero: float, unit: float, block: int, top: float) -> Any:
+        scaled = op.add(op.multiply(parts.output(index), np.float32(unit)), np.float32(zero + 0.5))
+        return op.depth_to_space(op.convert(op.clamp(scaled, black, top + 0.5), "u8"), "depth_first", block)
+
+    top = 255.0 if color.full_range else 240.0
+    return [bytes_(0, middle, luma, 4, white), bytes_(1, 128, chroma, 2, top), bytes_(2, 128, chroma, 2, top)]

@@ -1,0 +1,1 @@
+"""Shipped bundles (data)."""
