@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
+import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-
-from allaprima.exporters.networks import Decoder, Encoder, Filters, Generator, apply_bank, new_filters
+from allaprima.exporters import losses
+from allaprima.exporters.networks import Decoder, Encoder, Filters, Generator, apply_bank
+from allaprima.exporters.training import paint
 from allaprima.realtime.bundle import FORMAT, NETS, StyleCard, file_hash, write_style
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 OPSET = 17
 
@@ -25,7 +28,9 @@ class Bank(nn.Module):
         super().__init__()
         self.names = names
 
-    def forward(self, deep: Tensor, fine: Tensor, strength: Tensor, *filters: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, deep: Tensor, fine: Tensor, strength: Tensor, *filters: Tensor
+    ) -> tuple[Tensor, Tensor]:
         return apply_bank(deep, fine, dict(zip(self.names, filters, strict=True)), strength)
 
 
@@ -96,18 +101,51 @@ def export_nets(encoder: Encoder, decoder: Decoder, filters: Filters, folder: Pa
     strength = torch.ones(1, 1, 1, 1)
     values = [filters[n].detach() for n in names]
     _export(encoder, (packed,), folder / "encoder.onnx", ["packed"], ["deep", "fine"])
-    _export(Bank(names), (deep, fine, strength, *values), folder / "bank.onnx",
-            ["deep", "fine", "strength", *names], ["deep_out", "fine_out"])
-    _export(FoldedDecoder(decoder).eval(), (deep, fine), folder / "decoder.onnx", ["deep", "fine"], ["packed"])
+    _export(
+        Bank(names),
+        (deep, fine, strength, *values),
+        folder / "bank.onnx",
+        ["deep", "fine", "strength", *names],
+        ["deep_out", "fine_out"],
+    )
+    _export(
+        FoldedDecoder(decoder).eval(), (deep, fine), folder / "decoder.onnx", ["deep", "fine"], ["packed"]
+    )
 
 
-def _export(net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]) -> None:
+def _export(
+    net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]
+) -> None:
     pictures = {"packed", "deep", "fine", "deep_out", "fine_out"}
     axes = {name: {2: f"{name}_h", 3: f"{name}_w"} for name in {*inputs, *outputs} & pictures}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs onnxscript
-        torch.onnx.export(net, example, str(path), input_names=inputs, output_names=outputs,
-                          dynamic_axes=axes, opset_version=OPSET, dynamo=False)
+        torch.onnx.export(
+            net,
+            example,
+            str(path),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
 
 
-__all__ = ["Bank", "export_bundle", "export_nets", "new_filters"]
+def paint_pictures(
+    generator: Generator, pictures: list[Tensor], style: str | None
+) -> list[NDArray[np.uint8]]:
+    """Paint ``(3, H, W)`` uint8 RGB pictures (sides multiples of 8) in one style; ``(H, W, 3)`` uint8 each."""
+    batch = torch.stack(pictures).float() / 255
+    with torch.no_grad():
+        packed = paint(generator, losses.pack_rgb(batch), [style] * len(pictures))
+    painted = (losses.unpack_rgb(packed).clamp(0, 1) * 255).round().to(torch.uint8)
+    return [picture.permute(1, 2, 0).numpy() for picture in painted]
+
+
+def save_previews(generator: Generator, picture: Tensor, folder: Path) -> None:
+    """Paint ``picture`` in every style, as ``STYLE.jpg`` beside the style's file."""
+    height, width = (side // 8 * 8 for side in picture.shape[1:])
+    for style in generator.bank:
+        (painted,) = paint_pictures(generator, [picture[:, :height, :width]], style)
+        cv2.imwrite(str(folder / f"{style}.jpg"), painted[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

@@ -1,6 +1,6 @@
 """The online engine: sources, the stylizer, sinks, and the pipeline that joins them.
 
-    from allaprima.realtime import Stylizer, open_sink, open_source, run
+from allaprima.realtime import Stylizer, open_sink, open_source, run
 """
 
 import importlib

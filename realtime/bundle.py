@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from allaprima.realtime.errors import BundleError
 from numpy.typing import NDArray
 from platformdirs import user_data_dir
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-
-from allaprima.realtime.errors import BundleError
 
 FORMAT = 1
 """Version of the bundle format; a bundle of another version is refused."""
@@ -136,9 +135,14 @@ class Bundle:
         card = read_card(file)
         filters = read_filters(file)
         if card.sha256 != filters_hash(filters):
-            raise BundleError(f"{file.name} is damaged: its hash differs from the one it names", "train or copy it again")
+            raise BundleError(
+                f"{file.name} is damaged: its hash differs from the one it names", "train or copy it again"
+            )
         if card.generator != self.generator:
-            raise BundleError(f"{file.name} was trained for another generator", f"this bundle is {self.manifest.name} {self.manifest.version}")
+            raise BundleError(
+                f"{file.name} was trained for another generator",
+                f"this bundle is {self.manifest.name} {self.manifest.version}",
+            )
         shapes = {name: list(array.shape) for name, array in filters.items()}
         if shapes != self.manifest.filters:
             raise BundleError(f"{file.name} has filters of other shapes than this bundle's", "train it again")
@@ -174,7 +178,9 @@ def read_card(file: Path) -> StyleCard:
             card = (style.metadata() or {}).get("card", "")
         return StyleCard.model_validate_json(card).model_copy(update={"name": file.stem})
     except (OSError, SafetensorError, ValidationError) as error:
-        raise BundleError(f"{file.name} is not a readable style: {_one_line(error)}", "train or copy it again") from error
+        raise BundleError(
+            f"{file.name} is not a readable style: {_one_line(error)}", "train or copy it again"
+        ) from error
 
 
 def read_filters(file: Path) -> dict[str, NDArray[np.float16]]:
@@ -182,7 +188,9 @@ def read_filters(file: Path) -> dict[str, NDArray[np.float16]]:
         with safe_open(file, "numpy") as style:
             return {name: style.get_tensor(name) for name in style.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
-        raise BundleError(f"{file.name} is not a readable style: {_one_line(error)}", "train or copy it again") from error
+        raise BundleError(
+            f"{file.name} is not a readable style: {_one_line(error)}", "train or copy it again"
+        ) from error
 
 
 def write_style(file: Path, card: StyleCard, filters: Mapping[str, NDArray[np.float16]]) -> None:

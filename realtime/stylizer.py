@@ -6,21 +6,20 @@ a wrong flow has confidence 0, so cuts and occlusions need no decision here.
 """
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
-
 from allaprima.realtime.backends import Blend, open_backend
 from allaprima.realtime.bundle import Bundle, shipped_bundle
 from allaprima.realtime.errors import ConfigError
 from allaprima.realtime.frame import Color, Frame
 from allaprima.realtime.metrics import Stages
 from allaprima.realtime.stylebank import Fade, Mix, Style, StyleBank
+from numpy.typing import NDArray
 
 STRONGEST = Blend(content=0.9, picture=0.8)
 """How much history each place takes at steadiness 1 and confidence 1."""
@@ -137,7 +136,7 @@ class Stylizer:
         with self._lock:
             filters, region, region_filters = self._fade.step(), self._region, self._region_filters
             net = self._net
-        blend = scaled(STRONGEST, self._steadiness)
+        blend = scaled(self._steadiness)
         with stage("upload"):
             picture = backend.upload(frame)
         with stage("motion"):
@@ -193,8 +192,16 @@ def frame_from_rgb(rgb: NDArray[np.uint8]) -> Frame:
     """RGB ``(H, W, 3)`` uint8 to a yuv420p frame (BT.709, limited range)."""
     height, width = rgb.shape[:2]
     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-    yuv = picture.reformat(format="yuv420p", src_colorspace="ITU709", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG")
-    planes = tuple(np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width] for p in yuv.planes)
+    yuv = picture.reformat(
+        format="yuv420p",
+        src_colorspace="ITU709",
+        dst_colorspace="ITU709",
+        src_color_range="JPEG",
+        dst_color_range="MPEG",
+    )
+    planes = tuple(
+        np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width] for p in yuv.planes
+    )
     return Frame(planes, (width, height), 0, Fraction(1, 30), color=BT709)
 
 
@@ -208,17 +215,21 @@ def frame_to_rgb(frame: Frame) -> NDArray[np.uint8]:
     kr, _ = frame.color.coefficients(height)
     matrix = {0.2126: "ITU709", 0.2627: "BT2020"}.get(kr, "ITU601")
     source_range = "JPEG" if frame.color.full_range else "MPEG"
-    rgb = picture.reformat(format="rgb24", src_colorspace=matrix, src_color_range=source_range, dst_color_range="JPEG")
+    rgb = picture.reformat(
+        format="rgb24", src_colorspace=matrix, src_color_range=source_range, dst_color_range="JPEG"
+    )
     return rgb.to_ndarray()
 
 
-def scaled(blend: Blend, steadiness: float) -> Blend:
-    """``blend`` at a steadiness of 0 (every frame on its own) to 1."""
-    return replace(
-        blend,
-        content=blend.content * steadiness,
-        painted=blend.painted * steadiness,
-        picture=blend.picture * steadiness,
+def scaled(steadiness: float) -> Blend:
+    """`STRONGEST` at a steadiness of 0 (every frame on its own) to 1.
+
+    The blend of features costs no sharpness, so it comes in first, and is whole from 0.5 on.
+    """
+    return Blend(
+        content=STRONGEST.content * min(1.0, 2 * steadiness),
+        painted=STRONGEST.painted * steadiness,
+        picture=STRONGEST.picture * steadiness,
     )
 
 

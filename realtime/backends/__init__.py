@@ -31,7 +31,13 @@ class Net(Protocol):
     """Encoder, bank and decoder, ready to run at one size; remembers its features of the last frame."""
 
     def paint(
-        self, picture: Picture, motion: Motion, filters: Filters, strength: float, blend: Blend, *,
+        self,
+        picture: Picture,
+        motion: Motion,
+        filters: Filters,
+        strength: float,
+        blend: Blend,
+        *,
         region: tuple[Any, Filters] | None = None,
     ) -> Picture:
         """Paint one picture.
@@ -52,7 +58,9 @@ class Backend(Protocol):
     def motion(self, previous: Picture | None, current: Picture) -> Motion:
         """Flow and confidence between two pictures the engine saw; confidence is 0 without a previous."""
 
-    def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
+    def warp_blend(
+        self, previous: Picture | None, current: Picture, motion: Motion, weight: float
+    ) -> Picture:
         """``current`` steadied by ``previous`` warped along the motion, at most by ``weight``."""
 
     def mix(self, a: Picture, b: Picture, t: Any) -> Picture:

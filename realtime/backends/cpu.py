@@ -11,18 +11,17 @@ from typing import Any
 import cv2
 import numpy as np
 import openvino as ov
-import openvino.opset13 as op
-from numpy.typing import NDArray
-from platformdirs import user_cache_dir
-
 from allaprima.kernels.reference.blend import blend
-from allaprima.kernels.reference.confidence import confidence, identity_grid
+from allaprima.kernels.reference.confidence import confidence, identity_grid, stillness
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.warp import warp
 from allaprima.realtime.backends import Blend
+from allaprima.realtime.backends.graph import join
 from allaprima.realtime.bundle import Bundle, Filters
 from allaprima.realtime.errors import BackendUnavailable
 from allaprima.realtime.frame import Color, Frame
+from numpy.typing import NDArray
+from platformdirs import user_cache_dir
 
 Bytes = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -30,7 +29,7 @@ Planes = tuple[Bytes, Bytes, Bytes]
 
 STRIDE = 8
 """The nets want luma sides that are multiples of this; smaller pictures are padded with their edge."""
-MARGIN = 8
+MARGIN = 16
 """Extra edge pixels on each side, so that the zeros around a convolution stay outside the picture."""
 FLOW_SHORT_SIDE = 160
 """Flow is measured on the picture halved until its short side would fall below this."""
@@ -73,7 +72,9 @@ class CpuBackend:
     def upload(self, frame: Frame) -> Picture:
         y, u, v = (
             _pad(plane, shape, margin)
-            for plane, shape, margin in zip(frame.planes, self._shapes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True)
+            for plane, shape, margin in zip(
+                frame.planes, self._shapes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True
+            )
         )
         height, width = self._small_grid.shape[:2]
         gray = y if self._factor == 1 else cv2.resize(y, (width, height), interpolation=cv2.INTER_AREA)
@@ -88,9 +89,12 @@ class CpuBackend:
         )
         return Motion(backward, trust)
 
-    def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
+    def warp_blend(
+        self, previous: Picture | None, current: Picture, motion: Motion, weight: float
+    ) -> Picture:
         if previous is None or weight == 0:
             return current
+        still = motion.confidence * stillness(motion.flow, self._factor) * np.float32(weight)
         planes = []
         for index, (new, old) in enumerate(zip(current.planes, previous.planes, strict=True)):
             if index < 2:  # both chroma planes share their maps
@@ -98,7 +102,7 @@ class CpuBackend:
                 where = cv2.resize(motion.flow, size, interpolation=cv2.INTER_LINEAR)
                 where *= size[0] / motion.flow.shape[1]
                 where += self._grids[index]
-                trust = cv2.resize(motion.confidence, size, interpolation=cv2.INTER_LINEAR) * np.float32(weight)
+                trust = cv2.resize(still, size, interpolation=cv2.INTER_LINEAR)
             planes.append(blend(new, warp(old, where, "bicubic" if index == 0 else "bilinear"), trust))
         return replace(current, planes=tuple(planes))
 
@@ -111,12 +115,19 @@ class CpuBackend:
             mixed = [cv2.addWeighted(x, 1 - t, y, t, 0) for x, y in zip(a.planes, b.planes, strict=True)]
         return replace(b, planes=tuple(mixed))
 
-    def load_net(self, bundle: Bundle, places: Blend = Blend(), region: bool = False) -> "CpuNet":
+    def load_net(self, bundle: Bundle, places: Blend, region: bool = False) -> "CpuNet":
         return CpuNet(self, bundle, places, region)
 
     def download(self, picture: Picture, like: Frame) -> Frame:
-        return replace(like, planes=tuple(_crop(p, q.shape, m) for p, q, m in zip(
-            picture.planes, like.planes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True)))
+        return replace(
+            like,
+            planes=tuple(
+                _crop(p, q.shape, m)
+                for p, q, m in zip(
+                    picture.planes, like.planes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True
+                )
+            ),
+        )
 
     def close(self) -> None:
         """Nothing to give back: memory goes with the object."""
@@ -131,24 +142,29 @@ class CpuNet:
         self._deep_size, self._fine_size = (width // 8, height // 8), (width // 4, height // 4)
         self._history = [place for place in ("content", "painted") if getattr(places, place) > 0]
         self._regions = 2 if region else 1
-        graph = _join(bundle, (height, width), backend.color, self._history, self._regions)
         core = _core()
+        graph = join(core, bundle, (height, width), backend.color, self._history, self._regions)
         options = {"INFERENCE_PRECISION_HINT": backend.precision, "PERFORMANCE_HINT": "LATENCY"}
         compiled = core.compile_model(graph, "CPU", options)
         # Two requests by turns: the features that one leaves are the history that the other reads.
         self._requests = [compiled.create_infer_request() for _ in range(2 if self._history else 1)]
         self._turn = 0
-        for name in self._history:
-            for part, tensor in (("deep", "deep"), ("fine", "fine")):
-                for now, before in ((0, 1), (1, 0)):
-                    source = self._requests[before].get_tensor(f"{name}_{tensor}_out")
-                    source.data[:] = 0  # confidence 0 times garbage may be NaN
-                    self._requests[now].set_tensor(f"{name}_{part}_before", source)
+        for name in (f"{place}_{part}" for place in self._history for part in ("deep", "fine")):
+            for now, before in ((0, 1), (1, 0)):
+                features = self._requests[before].get_tensor(f"{name}_out")
+                features.data[:] = 0  # confidence 0 times garbage may be NaN
+                self._requests[now].set_tensor(f"{name}_before", features)
         self._grid_base = {size: _normalized_grid(size) for size in (self._deep_size, self._fine_size)}
         self._buffers: dict[str, Any] = {}
 
     def paint(
-        self, picture: Picture, motion: Motion, filters: Filters, strength: float, blend: Blend, *,
+        self,
+        picture: Picture,
+        motion: Motion,
+        filters: Filters,
+        strength: float,
+        blend: Blend,
+        *,
         region: tuple[Map, Filters] | None = None,
     ) -> Picture:
         request = self._requests[self._turn]
@@ -162,7 +178,9 @@ class CpuNet:
         if region is not None:
             mask = _pad(region[0], self._backend._shapes[0], MARGIN)
             for part, size in (("deep", self._deep_size), ("fine", self._fine_size)):
-                self._set(request, f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None])
+                self._set(
+                    request, f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None]
+                )
         if self._history:
             self._set_motion(request, motion, blend)
         request.infer()
@@ -221,140 +239,3 @@ def _crop(plane: Bytes, shape: tuple[int, int], margin: int) -> Bytes:
 def _normalized_grid(size: tuple[int, int]) -> Map:
     """Positions of the pixel centres as GridSample wants them: -1..1, edges not aligned."""
     return (identity_grid(size) * 2 + 1) / np.array(size, np.float32) - 1
-
-
-# ---- the joined graph ------------------------------------------------------------------------------
-
-
-def _join(bundle: Bundle, shape: tuple[int, int], color: Color, history: list[str], regions: int) -> Any:
-    height, width = shape
-    encoder, bank, decoder = (_core().read_model(bundle.path / f"{part}.onnx") for part in ("encoder", "bank", "decoder"))
-    fine, deep = (height // 4, width // 4), (height // 8, width // 8)
-    parameters, results = [], []
-
-    def parameter(name: str, dims: list[int], kind: Any = ov.Type.f32) -> Any:
-        node = op.parameter(dims, kind, name=name)
-        node.output(0).tensor.set_names({name})
-        parameters.append(node)
-        return node
-
-    def result(name: str, node: Any) -> None:
-        end = op.result(node)
-        end.output(0).tensor.set_names({name})
-        results.append(end)
-
-    encoder.reshape([1, 24, *fine])
-    y = parameter("y", [1, 1, height, width], ov.Type.u8)
-    u, v = (parameter(name, [1, 1, height // 2, width // 2], ov.Type.u8) for name in "uv")
-    features = dict(zip(("deep", "fine"), _attach(encoder, [_pack(y, u, v, color, height)]), strict=True))
-    grids = {part: parameter(f"grid_{part}", [1, *size, 2]) for part, size in (("deep", deep), ("fine", fine)) if history}
-
-    def steady(place: str) -> None:
-        for part, size in (("deep", deep), ("fine", fine)):
-            new = features[part]
-            before = parameter(f"{place}_{part}_before", _dims(new))
-            weight = parameter(f"{place}_{part}_weight", [1, 1, *size])
-            warped = op.grid_sample(before, grids[part], {"align_corners": False, "mode": "bilinear", "padding_mode": "border"})
-            features[part] = op.add(new, op.multiply(weight, op.subtract(warped, new))).output(0)
-            result(f"{place}_{part}_out", features[part])
-
-    if "content" in history:
-        steady("content")
-    strength = parameter("strength", [1, 1, 1, 1])
-    painted = []
-    for index in range(regions):
-        copy = bank.clone()
-        names = [i.get_any_name() for i in copy.inputs]
-        copy.reshape({names[0]: [1, *_dims(features["deep"])[1:]], names[1]: [1, *_dims(features["fine"])[1:]]})
-        filters = [parameter(f"{n}_{index}", _dims(i)) for n, i in zip(names, copy.inputs, strict=True) if n not in ("deep", "fine", "strength")]
-        painted.append(_attach(copy, [features["deep"], features["fine"], strength, *filters]))
-    if regions == 2:
-        masks = [parameter(f"mask_{part}", [1, 1, *size]) for part, size in (("deep", deep), ("fine", fine))]
-        painted = [[op.add(a, op.multiply(m, op.subtract(b, a))).output(0) for a, b, m in zip(*painted, masks, strict=True)]]
-    features = dict(zip(("deep", "fine"), painted[0], strict=True))
-    if "painted" in history:
-        steady("painted")
-    decoder.reshape({i.get_any_name(): _dims(f) for i, f in zip(decoder.inputs, features.values(), strict=True)})
-    (packed,) = _attach(decoder, list(features.values()))
-    for name, node in zip("yuv", _unpack(packed, color, height), strict=True):
-        result(f"{name}_out", node)
-    return ov.Model(results, parameters, "allaprima")
-
-
-def _dims(output: Any) -> list[int]:
-    return [d.get_length() for d in output.get_partial_shape()]
-
-
-def _attach(model: Any, inputs: list[Any]) -> list[Any]:
-    """Feed ``inputs`` to a model's parameters, in order, and give the outputs that it computes."""
-    for parameter, value in zip(model.get_parameters(), inputs, strict=True):
-        parameter.output(0).replace(value.output(0) if hasattr(value, "output") else value)
-    return [result.input_value(0) for result in model.get_results()]
-
-
-def levels(color: Color) -> tuple[float, float, float]:
-    """``(middle, luma, chroma)``: byte = middle + luma * y, byte = 128 + chroma * c for y, c in -1..1."""
-    return (127.5, 127.5, 127.5) if color.full_range else (125.5, 109.5, 112.0)
-
-
-def to_bt709(color: Color, height: int) -> NDArray[np.float64]:
-    """3x3 matrix from this color's normalised ``(y, u, v)`` to BT.709's (H.273 equations 38-40)."""
-
-    def rgb_to_yuv(kr: float, kb: float) -> NDArray[np.float64]:
-        y = np.array([kr, 1 - kr - kb, kb])
-        # y spans -1..1 here, twice its usual unit; u and v span -1..1 as well.
-        return np.stack([2 * y, (np.array([0, 0, 1]) - y) / (1 - kb), (np.array([1, 0, 0]) - y) / (1 - kr)])
-
-    return rgb_to_yuv(0.2126, 0.0722) @ np.linalg.inv(rgb_to_yuv(*color.coefficients(height)))
-
-
-def packed_matrix(matrix: NDArray[np.float64]) -> Map:
-    """The 24x24 matrix that does to a packed picture what a 3x3 matrix does to ``(y, u, v)``.
-
-    Chroma sees the mean of its four luma samples; luma sees its own chroma sample.
-    """
-    full = np.zeros((24, 24))
-    for row in range(4):
-        for column in range(4):
-            i, site = row * 4 + column, (row // 2) * 2 + column // 2
-            full[i, i] = matrix[0, 0]
-            for c in (1, 2):
-                full[i, 12 + 4 * c + site] = matrix[0, c]
-                full[12 + 4 * c + site, i] = matrix[c, 0] / 4
-    for c in (1, 2):
-        for d in (1, 2):
-            for site in range(4):
-                full[12 + 4 * c + site, 12 + 4 * d + site] = matrix[c, d]
-    return full.astype(np.float32)
-
-
-def _recolor(packed: Any, matrix: NDArray[np.float64]) -> Any:
-    if np.allclose(matrix, np.eye(3), atol=1e-6):
-        return packed
-    weight = op.constant(packed_matrix(matrix)[:, :, None, None])
-    return op.convolution(packed, weight, [1, 1], [0, 0], [0, 0], [1, 1])
-
-
-def _pack(y: Any, u: Any, v: Any, color: Color, height: int) -> Any:
-    middle, luma, chroma = levels(color)
-
-    def normal(plane: Any, zero: float, unit: float, block: int) -> Any:
-        split = op.space_to_depth(plane, "depth_first", block)
-        return op.multiply(op.subtract(op.convert(split, "f32"), np.float32(zero)), np.float32(1 / unit))
-
-    packed = op.concat([normal(y, middle, luma, 4), normal(u, 128, chroma, 2), normal(v, 128, chroma, 2)], 1)
-    return _recolor(packed, to_bt709(color, height))
-
-
-def _unpack(packed: Any, color: Color, height: int) -> list[Any]:
-    middle, luma, chroma = levels(color)
-    back = _recolor(packed, np.linalg.inv(to_bt709(color, height)))
-    parts = op.variadic_split(back, op.constant(1), op.constant([16, 4, 4]))
-    black, white = (0.0, 255.0) if color.full_range else (16.0, 235.0)
-
-    def bytes_(index: int, zero: float, unit: float, block: int, top: float) -> Any:
-        scaled = op.add(op.multiply(parts.output(index), np.float32(unit)), np.float32(zero + 0.5))
-        return op.depth_to_space(op.convert(op.clamp(scaled, black, top + 0.5), "u8"), "depth_first", block)
-
-    top = 255.0 if color.full_range else 240.0
-    return [bytes_(0, middle, luma, 4, white), bytes_(1, 128, chroma, 2, top), bytes_(2, 128, chroma, 2, top)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.frame import StreamInfo
-from allaprima.realtime.sinks.base import Controls, EncoderOptions, Sink
+from allaprima.realtime.sinks.base import OWN_CHOICE, Controls, EncoderOptions, Sink
 
 __all__ = ["Controls", "EncoderOptions", "Sink", "open_sink"]
 
@@ -16,7 +16,7 @@ def open_sink(
     uri: str,
     info: StreamInfo,
     *,
-    encoder: EncoderOptions = EncoderOptions(),
+    encoder: EncoderOptions = OWN_CHOICE,
     overwrite: bool = False,
     controls: Controls | None = None,
 ) -> Sink:
@@ -31,6 +31,18 @@ def open_sink(
         from allaprima.realtime.sinks.null import NullSink
 
         return NullSink()
+    if scheme == "window":
+        from allaprima.realtime.sinks.window import WindowSink
+
+        return WindowSink(info, controls)
+    if scheme == "vcam":
+        from allaprima.realtime.sinks.vcam import VirtualCameraSink
+
+        return VirtualCameraSink(rest, info)
+    if scheme in NETWORK:
+        from allaprima.realtime.sinks.network import NetworkSink
+
+        return NetworkSink(uri, info, encoder)
     if scheme == "file":
         from allaprima.realtime.sinks.file import FileSink
 

@@ -20,6 +20,9 @@ class EncoderOptions:
     preset: str | None = None
 
 
+OWN_CHOICE = EncoderOptions()
+
+
 class Sink(Protocol):
     """Takes painted frames.  ``write`` may block; it is called from one thread."""
 

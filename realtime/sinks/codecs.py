@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
-from av.codec.codec import Codec, UnknownCodecError
-
 from allaprima.realtime.errors import ConfigError, SinkError
 from allaprima.realtime.sinks.base import EncoderOptions
+from av.codec.codec import Codec, UnknownCodecError
 
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 """File extension to FFmpeg's name of the container."""
@@ -40,6 +39,8 @@ class Encoder:
     """It refuses an odd width or height."""
     smallest: int = 2
     lossless: bool = False
+    color: tuple[int, int] | None = None
+    """Matrix (0: any) and range, where the bitstream can say no other."""
 
 
 def _nvenc(name: str, codec: str) -> Encoder:
@@ -67,11 +68,12 @@ ENCODERS = {
         ),
         Encoder(
             "libvpx-vp9", "vp9", "crf", (0, 63), 24, "cpu-used", tuple(map(str, range(9))), "8",
-            {"deadline": "realtime", "row-mt": "1", "tile-columns": "2", "lag-in-frames": "0"}, {}, even=False,
+            {"deadline": "realtime", "row-mt": "1", "tile-columns": "2", "lag-in-frames": "0"},
+            even=False,
         ),
         Encoder(
             "libvpx", "vp8", "crf", (4, 63), 10, "cpu-used", tuple(map(str, range(17))), "8",
-            {"deadline": "realtime", "lag-in-frames": "0"}, {}, even=False,
+            {"deadline": "realtime", "lag-in-frames": "0"}, even=False, color=(6, 1),
         ),
         Encoder(
             "ffv1", "ffv1", "", preset="", options={"level": "3", "g": "1", "slicecrc": "1"}, even=False,
@@ -80,7 +82,7 @@ ENCODERS = {
         Encoder(
             "prores_ks", "prores", "", preset="profile",
             presets=("proxy", "lt", "standard", "hq"), default_preset="standard",
-            options={"vendor": "apl0"}, pix_fmt="yuv422p10le",
+            options={"vendor": "apl0"}, pix_fmt="yuv422p10le", color=(0, 1),
         ),
         _nvenc("h264_nvenc", "h264"),
         _nvenc("hevc_nvenc", "hevc"),
@@ -200,7 +202,7 @@ def check_fits(encoder: Encoder, extension: str) -> None:
         return
     others = sorted({ext for ext in CONTAINERS if encoder.name in holds(CONTAINERS[ext])})
     codecs = sorted(codec for codec, name in SHORT.items() if name in held)
-    where = f"{encoder.codec} goes into {', '.join(others)}" if others else f"no container here takes {encoder.codec}"
+    where = f"{encoder.codec} goes into {', '.join(others) or 'none of the containers here'}"
     raise SinkError(
         f"{extension} cannot hold {encoder.codec}", f"{where}; {extension} holds {', '.join(codecs)}."
     )

@@ -2,16 +2,16 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import av
-
 from allaprima.realtime.errors import OutputExists, SinkError
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sinks import codecs
-from allaprima.realtime.sinks.base import EncoderOptions
+from allaprima.realtime.sinks.base import OWN_CHOICE, EncoderOptions
 from allaprima.realtime.sinks.mux import Muxer
 
 DEFAULT = {"webm": "libvpx-vp9"}
@@ -21,7 +21,7 @@ class FileSink:
     """Writes beside the target under a temporary name and takes its place at the end."""
 
     def __init__(
-        self, path: Path, info: StreamInfo, encoder: EncoderOptions = EncoderOptions(), overwrite: bool = False
+        self, path: Path, info: StreamInfo, encoder: EncoderOptions = OWN_CHOICE, overwrite: bool = False
     ) -> None:
         self._path = Path(os.path.realpath(path))  # a link stays a link to the new file
         self._part = self._path.with_name(f".{self._path.name}.part")
@@ -61,7 +61,7 @@ class FileSink:
             os.replace(self._part, self._path)
 
     @contextlib.contextmanager
-    def _reported(self, verb: str):  # type: ignore[no-untyped-def]
+    def _reported(self, verb: str) -> Iterator[None]:
         """Turn what FFmpeg and the system say into one SinkError, and leave nothing behind."""
         try:
             yield
@@ -119,7 +119,8 @@ def _same(source: str, path: Path) -> bool:
 
 def _options(extension: str, info: StreamInfo) -> dict[str, str]:
     if codecs.CONTAINERS[extension] not in ("mp4", "mov"):
-        return {}
+        # Sound may start a little before zero (the encoder's run-in); moving all times up is worse.
+        return {"avoid_negative_ts": "disabled"}
     # The start time is kept in ticks of the movie, which are milliseconds unless told otherwise.
     scale = info.time_base.denominator
     while scale < 10_000:

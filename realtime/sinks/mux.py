@@ -1,19 +1,20 @@
 """One container with one encoded video stream and the side streams: what files and networks share."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import av
-from av.container import OutputContainer
-from av.video.stream import VideoStream
-
 from allaprima.realtime.errors import SinkError
-from allaprima.realtime.frame import Frame, StreamInfo
+from allaprima.realtime.frame import Color, Frame, StreamInfo
 from allaprima.realtime.sinks import codecs
 from allaprima.realtime.sinks.codecs import Plan
-from allaprima.realtime.sinks.picture import even, to_av
-from allaprima.realtime.sinks.side import SideStreams, own_tags
+from allaprima.realtime.sinks.picture import Converter, even, tag, to_av
+from allaprima.realtime.sinks.side import STRICT, AnyPacket, SideStreams, own_tags
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 FILE_TAGS = ("encoder", "duration", "major_brand", "minor_version", "compatible_brands")
 
@@ -34,6 +35,9 @@ class Muxer:
         self._info = info
         self._size = _coded_size(info.size, plan, self.notes)
         self._last_pts: int | None = None
+        self._convert = Converter()
+        self._color = _coded_color(info.color, plan)
+        self._tail = _Tail(format_name in STRICT)
         self._step = max(1, round(1 / (info.rate * info.time_base))) if info.rate else 1
         self._container: OutputContainer = av.open(
             target, "w", format=format_name, container_options=options or {}
@@ -51,8 +55,8 @@ class Muxer:
         context.pix_fmt = encoder.pix_fmt
         context.time_base = stream.time_base = info.time_base
         context.sample_aspect_ratio = info.sample_aspect
-        context.colorspace, context.color_range = info.color.matrix, info.color.range
-        context.color_primaries, context.color_trc = info.color.primaries, info.color.transfer
+        context.colorspace, context.color_range = self._color.matrix, self._color.range
+        context.color_primaries, context.color_trc = self._color.primaries, self._color.transfer
         context.options = dict(plan.options)
         context.bit_rate = plan.bit_rate
         context.thread_count = codecs.threads()
@@ -70,18 +74,27 @@ class Muxer:
         self._container.start_encoding()
 
     def write(self, frame: Frame) -> None:
+        if self.frames == 0 and frame.pts < 0:
+            self._side.shift = -frame.pts * frame.time_base  # no container can start before zero
         self._mux(self._side.convert(frame.side))
+        self._mux(self._tail.pass_on(self._video.encode(self._picture(frame))))
+        self.frames += 1
+
+    def _picture(self, frame: Frame) -> av.VideoFrame:
         picture = to_av(frame, even(frame.size) if self._size == even(self._size) else frame.size)
+        pix_fmt = str(self._video.codec_context.pix_fmt)
+        if self._color != self._info.color or picture.format.name != pix_fmt:
+            picture = self._convert(picture, self._info.color, self._color, pix_fmt)
+        tag(picture, self._color)
         picture.pts, picture.time_base = self._pts(frame), self._info.time_base
         picture.duration = _ticks(frame.duration * frame.time_base, self._info.time_base) or self._step
-        self._mux(self._video.encode(picture))
-        self.frames += 1
+        return picture
 
     def _pts(self, frame: Frame) -> int:
         """The frame's time in ticks of the stream, later than the last one's."""
         pts = frame.pts
-        if frame.time_base != self._info.time_base:
-            pts = _ticks(pts * frame.time_base, self._info.time_base)
+        if frame.time_base != self._info.time_base or self._side.shift:
+            pts = _ticks(pts * frame.time_base + self._side.shift, self._info.time_base)
         if self._last_pts is not None:
             pts = max(pts, self._last_pts + 1)
         self._last_pts = pts
@@ -90,19 +103,57 @@ class Muxer:
     def finish(self) -> None:
         """Flush the encoders, write the trailer, close."""
         self._mux(self._side.flush())
-        self._mux(self._video.encode(None))
+        self._mux(self._tail.pass_on(self._video.encode(None)))
+        self._mux(self._tail.last())
         self.close()
 
     def close(self) -> None:
         self._container.close()
 
-    def _mux(self, packets: Iterable[av.Packet]) -> None:
+    def _mux(self, packets: Iterable[AnyPacket]) -> None:
         for packet in packets:
             self._container.mux_one(packet)
 
 
+class _Tail:
+    """Holds back one packet, so that the last one can last until the end of the picture before it.
+
+    mp4 adds up how long packets last in the order of decoding; with B-frames the last of them is not the
+    last one shown, and the end would be cut off.
+    """
+
+    def __init__(self, active: bool) -> None:
+        self._active = active
+        self._held: AnyPacket | None = None
+        self._end = self._delay = 0
+
+    def pass_on(self, packets: Iterable[AnyPacket]) -> Iterator[AnyPacket]:
+        for packet in packets:
+            if not self._active or packet.pts is None or packet.dts is None:
+                yield packet
+                continue
+            if self._held is None:
+                self._delay = packet.pts - packet.dts
+            else:
+                yield self._held
+            self._held = packet
+            self._end = max(self._end, packet.pts + (packet.duration or 0))
+
+    def last(self) -> Iterator[AnyPacket]:
+        if self._held is not None and self._held.dts is not None:
+            self._held.duration = max(self._held.duration or 0, self._end - self._held.dts - self._delay)
+            yield self._held
+
+
 def _ticks(seconds: Fraction, time_base: Fraction) -> int:
     return round(seconds / time_base)
+
+
+def _coded_color(color: Color, plan: Plan) -> Color:
+    if plan.encoder.color is None:
+        return color
+    matrix, range_ = plan.encoder.color
+    return replace(color, matrix=matrix or color.matrix, range=range_)
 
 
 def _coded_size(size: tuple[int, int], plan: Plan, notes: list[str]) -> tuple[int, int]:
@@ -129,6 +180,7 @@ def _for_joining(context: Any, plan: Plan, rate: Fraction | None) -> None:
 
 
 def _open(context: Any, name: str) -> None:
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints thirty lines unless told: errors only
     try:
         context.open()
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -4,8 +4,8 @@ from typing import Any
 
 import av
 import numpy as np
-
-from allaprima.realtime.frame import Color, Frame, Plane
+from allaprima.realtime.frame import Color, Frame
+from av.video.reformatter import VideoReformatter
 
 
 def even(size: tuple[int, int]) -> tuple[int, int]:
@@ -48,14 +48,33 @@ def _copy(frame: Frame, size: tuple[int, int]) -> av.VideoFrame:
     picture = av.VideoFrame(*size, "yuv420p")
     for plane, target in zip(frame.planes, picture.planes, strict=True):
         pixels = np.asarray(plane)
-        rows = np.frombuffer(target, np.uint8).reshape(-1, target.line_size)[: target.height]
+        rows = np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)[: target.height]
         rows[: pixels.shape[0], : pixels.shape[1]] = pixels
         rows[: pixels.shape[0], pixels.shape[1] : target.width] = pixels[:, -1:]
         rows[pixels.shape[0] :] = rows[pixels.shape[0] - 1]
     return picture
 
 
-def contiguous(frame: Frame, size: tuple[int, int]) -> Plane:
-    """The three planes one behind the other in one array (I420), for an even ``size``."""
-    picture = to_av(frame, size)
-    return picture.to_ndarray()  # type: ignore[return-value]
+class Converter:
+    """Changes the pixel format, the size and the color coding of pictures."""
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()  # PyAV's own would be a new one for each picture
+
+    def __call__(
+        self, picture: av.VideoFrame, source: Color, target: Color, format_name: str,
+        size: tuple[int, int] | None = None,
+    ) -> av.VideoFrame:  # fmt: skip
+        """The picture in the target's matrix and range, without its time; primaries and transfer stay."""
+        width, height = size or (picture.width, picture.height)
+        return self._scaler.reformat(
+            picture, width, height, format_name,
+            src_colorspace=_swscale(source, picture.height), dst_colorspace=_swscale(target, picture.height),
+            src_color_range=source.range or 1, dst_color_range=target.range or 1,
+        )  # fmt: skip
+
+
+def _swscale(color: Color, height: int) -> int:
+    """swscale's number for the matrix; by height where there is none, as `Color.coefficients` does."""
+    numbers = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+    return numbers.get(color.matrix, 1 if height >= 720 else 5)

@@ -2,15 +2,17 @@
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from fractions import Fraction
+from typing import Any, Protocol, TypeAlias
 
 import av
+from allaprima.realtime.sinks.codecs import holds
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Stream
 
-from allaprima.realtime.sinks.codecs import holds
+AnyPacket: TypeAlias = "av.Packet[Any]"
 
 AUDIO = {
     "webm": "libopus", "whip": "libopus", "mp4": "aac", "mov": "aac", "matroska": "aac",
@@ -40,11 +42,11 @@ def own_tags(metadata: dict[str, str], drop: tuple[str, ...] = FOREIGN_TAGS) -> 
 
 
 class _Lane(Protocol):
-    """One stream on its way from the source's packets to the container's."""
+    """One stream on its way from the source's packets to the container's.  It may change the packets."""
 
-    def convert(self, packet: av.Packet) -> Iterable[av.Packet]: ...
+    def convert(self, packet: AnyPacket) -> Iterable[AnyPacket]: ...
 
-    def flush(self) -> Iterable[av.Packet]: ...
+    def flush(self) -> Iterable[AnyPacket]: ...
 
 
 class SideStreams:
@@ -56,6 +58,8 @@ class SideStreams:
     def __init__(self, container: OutputContainer, streams: Sequence[Stream], held: str) -> None:
         """``held`` names the format that has the last word on what can be held."""
         self.notes: list[str] = []
+        self.shift = Fraction(0)
+        """Seconds to add to every packet's time."""
         self._lanes: dict[int, _Lane] = {}
         for stream in streams:
             lane = self._lane(container, stream, held)
@@ -73,14 +77,14 @@ class SideStreams:
         self.notes.append(f"1 {stream.type} stream left out: {held} cannot hold {codec}")
         return None
 
-    def convert(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    def convert(self, packets: Iterable[AnyPacket]) -> Iterator[AnyPacket]:
         """Packets of the source to packets of the container."""
         for packet in packets:
             lane = self._lanes.get(packet.stream_index)
             if lane is not None and packet.size:
-                yield from lane.convert(packet)
+                yield from lane.convert(duplicate(packet, self.shift))
 
-    def flush(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[AnyPacket]:
         for lane in self._lanes.values():
             yield from lane.flush()
 
@@ -96,40 +100,54 @@ class _Copy:
         self._stream = container.add_stream_from_template(stream, opaque=True)
         self._stream.metadata.update(own_tags(dict(stream.metadata)))
         self._stream.disposition = stream.disposition
-        self._step = int(strict)
-        self._next: int | None = None
-        self._duration = 0
+        self._clock = _Clock(int(strict))
 
-    def convert(self, packet: av.Packet) -> Iterator[av.Packet]:
-        dts = packet.dts if packet.dts is not None else packet.pts
-        dts = self._next if dts is None else dts
-        if dts is None:
-            return  # no time at all, and nothing before it to count from
-        if self._next is not None:
-            dts = max(dts, self._next)
-        copy = duplicate(packet)
-        copy.dts = dts
-        copy.pts = max(dts, packet.pts) if packet.pts is not None else dts
-        copy.stream = self._stream
-        if self._next is not None:
-            self._duration = dts + self._step - self._next
-        # A last packet that lasts no time is not played.
-        copy.duration = packet.duration or self._duration
-        self._next = dts + self._step
-        yield copy
+    def convert(self, packet: AnyPacket) -> Iterator[AnyPacket]:
+        if self._clock.repair(packet):
+            packet.stream = self._stream
+            yield packet
 
-    def flush(self) -> tuple[av.Packet, ...]:
+    def flush(self) -> tuple[AnyPacket, ...]:
         return ()
 
 
-def duplicate(packet: av.Packet) -> av.Packet:
+class _Clock:
+    """Times that are missing, go backwards or last nothing would stop a container."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+        self._next: int | None = None
+        self._duration = 0
+
+    def repair(self, packet: AnyPacket) -> bool:
+        """Settle the packet's times.  False when it has none, nor one before it to count from."""
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if dts is None:
+            dts = self._next
+        if dts is None:
+            return False
+        if self._next is not None:
+            dts = max(dts, self._next)
+            self._duration = dts + self._step - self._next
+        packet.pts = dts if packet.pts is None else max(dts, packet.pts)
+        packet.dts = dts
+        packet.duration = packet.duration or self._duration  # a last packet that lasts nothing is not played
+        self._next = dts + self._step
+        return True
+
+
+def duplicate(packet: AnyPacket, shift: Fraction = Fraction(0)) -> AnyPacket:
     """A packet over the same bytes: muxing changes a packet's times, and other sinks share it."""
-    copy = av.Packet(packet)
-    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
-    copy.time_base = packet.time_base
+    data: Any = packet  # any buffer will do, says PyAV's code; its stubs know only bytes
+    copy: AnyPacket = av.Packet(data)
+    time_base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+    ticks = round(shift / time_base) if shift else 0
+    copy.pts = None if packet.pts is None else packet.pts + ticks
+    copy.dts = None if packet.dts is None else packet.dts + ticks
+    copy.duration, copy.time_base = packet.duration, packet.time_base
     copy.is_keyframe = packet.is_keyframe
-    for data in packet.iter_sidedata():
-        copy.set_sidedata(data)
+    for extra in packet.iter_sidedata():
+        copy.set_sidedata(extra)
     return copy
 
 
@@ -138,6 +156,7 @@ class _Transcode:
 
     def __init__(self, container: OutputContainer, stream: AudioStream, encoder: str) -> None:
         self._decoder = own_decoder(stream)
+        self._in, self._out = _Clock(1), _Clock(1)
         source = stream.codec_context
         rate = 48000 if encoder == "libopus" or source.sample_rate not in AAC_RATES else source.sample_rate
         added: Any = container.add_stream(encoder, rate=rate)
@@ -149,18 +168,20 @@ class _Transcode:
         self._stream.disposition = stream.disposition
         self._stream.codec_context.open()
 
-    def convert(self, packet: av.Packet) -> Iterator[av.Packet]:
+    def convert(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         try:
-            frames = self._decoder.decode(packet)
+            frames = self._decoder.decode(packet) if self._in.repair(packet) else []
         except av.error.InvalidDataError:
             return  # a damaged packet: the sound has a hole, the picture goes on
         for frame in frames:
-            yield from self._stream.encode(frame)
+            yield from self._encode(frame)
 
-    def flush(self) -> Iterator[av.Packet]:
-        for frame in self._decoder.decode(None):
-            yield from self._stream.encode(frame)
-        yield from self._stream.encode(None)
+    def flush(self) -> Iterator[AnyPacket]:
+        for frame in [*self._decoder.decode(None), None]:
+            yield from self._encode(frame)
+
+    def _encode(self, frame: av.AudioFrame | None) -> Iterator[AnyPacket]:
+        return (packet for packet in self._stream.encode(frame) if self._out.repair(packet))
 
 
 def own_decoder(stream: AudioStream) -> AudioCodecContext:

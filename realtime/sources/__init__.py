@@ -1,10 +1,8 @@
-"""Where the frames come from.  `open_source` takes any of
+"""Where the frames come from.
 
-    clip.mp4  file:clip.mp4  frame%04d.png     a file, a numbered series of pictures
-    rtsp:// rtmp:// udp:// rtp:// tcp:// http(s)://   what FFmpeg reads from the network
-    srt://HOST:PORT                            through an installed ffmpeg
-    camera:0  camera:/dev/video2               a camera
-    test:landscape?size=640x360&rate=30        a made-up scene whose motion is known
+`open_source` takes ``clip.mp4``, ``frame%04d.png``, ``rtsp://`` ``rtmp://`` ``udp://`` ``rtp://`` ``tcp://``
+``http(s)://`` (what FFmpeg reads), ``srt://HOST:PORT`` (through an installed ffmpeg), ``camera:0``,
+``camera:/dev/video2`` and ``test:landscape?size=640x360&rate=30`` (a made-up scene whose motion is known).
 """
 
 import difflib
@@ -91,5 +89,5 @@ def open_source(
 
 def _unknown(uri: str, scheme: str) -> SourceError:
     near = difflib.get_close_matches(scheme.lower(), SCHEMES)
-    hint = f"Did you mean {' or '.join(f'{name}:' for name in near)}?" if near else f"Known: {', '.join(SCHEMES)}."
+    hint = f"Did you mean {': or '.join(near)}:?" if near else f"Known: {', '.join(SCHEMES)}."
     return SourceError(f"cannot open {label(uri)}: unknown kind of input {scheme}:", hint)

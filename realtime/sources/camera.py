@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.error import FFmpegError
-
 from allaprima.realtime.errors import SourceError
-from allaprima.realtime.sources.reader import Input, MediaSource, reason
+from allaprima.realtime.sources.reader import Input, MediaSource
 from allaprima.realtime.sources.request import Request
+from allaprima.realtime.sources.tally import reason
+from av.device import enumerate_input_devices
+from av.error import FFmpegError
 
 SIZE = (1280, 720)
 RATE = 30
 TIMEOUT_SECONDS = 5
 
 READER = {"darwin": "avfoundation", "win32": "dshow"}.get(sys.platform, "video4linux2,v4l2")
+
+
+FINAL = {errno.EBUSY, errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EACCES, errno.EPERM}
+"""Errors that another capture mode would not cure."""
 
 
 def open_camera(uri: str, request: Request) -> MediaSource:
@@ -64,7 +69,7 @@ def _title(path: str) -> str:
 
 def _known() -> list[str]:
     try:
-        found = av.device.enumerate_input_devices(READER)
+        found = enumerate_input_devices(READER)
     except (FFmpegError, OSError, ValueError):
         return []
     return [f"{device.description or device.name}" for device in found if "video" in device.media_types]
@@ -94,13 +99,9 @@ def _open(uri: str, device: str, size: tuple[int, int]) -> Any:
         except (FFmpegError, OSError, ValueError) as error:
             failed.append(f"{mode}: {reason(error)}")
             last = error
-            if error.errno in FINAL if isinstance(error, (FFmpegError, OSError)) else False:
+            if getattr(error, "errno", None) in FINAL:
                 break
     raise _refused(uri, failed, last) from last
-
-
-FINAL = {errno.EBUSY, errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EACCES, errno.EPERM}
-"""Errors that another capture mode would not cure."""
 
 
 def _check(uri: str, device: str) -> None:
@@ -115,7 +116,7 @@ def _check(uri: str, device: str) -> None:
 def _refused(uri: str, failed: list[str], error: Exception) -> SourceError:
     code = getattr(error, "errno", None)
     if code == errno.EBUSY:
-        return SourceError(f"cannot open {uri}: another program is using it", "Close that program, then try again.")
+        return SourceError(f"cannot open {uri}: another program is using it", "Close that program first.")
     if code in (errno.EACCES, errno.EPERM):
         return _forbidden(uri)
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):

@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import av
+from allaprima.realtime.errors import SourceError
+from allaprima.realtime.sources.reader import Input, MediaSource
+from allaprima.realtime.sources.request import Request, label
+from allaprima.realtime.sources.tally import reason
 from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition
-
-from allaprima.realtime.errors import SourceError
-from allaprima.realtime.sources.reader import Input, MediaSource, reason
-from allaprima.realtime.sources.request import Request, label
 
 NETWORK_TIMEOUT_SECONDS = 5
 MICROSECONDS = 1_000_000
@@ -139,11 +139,11 @@ def _choose_video(container: Any, name: str) -> Any:
     films = [s for s in container.streams.video if not s.disposition & PICTURES_BESIDE]
     if not films:
         found = ", ".join(_describe(s) for s in container.streams) or "no streams"
-        raise SourceError(f"{name} has no video stream (it has: {found})", "Choose a file or feed with video.")
+        raise SourceError(f"{name} has no video stream (it has: {found})", "Choose one with video.")
     known = [s for s in films if s.codec_context is not None]
     if not known:
         raise SourceError(
-            f"{name}: unsupported video codec {_describe(films[0])}", "Convert it to H.264 with another tool first."
+            f"{name}: unsupported video codec {_describe(films[0])}", "Convert it to H.264 first."
         )
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
 

@@ -1,15 +1,15 @@
 """Decoded pictures of any kind as upright yuv420p planes."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
 import cv2
 import numpy as np
+from allaprima.realtime.frame import Color, Plane
 from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-
-from allaprima.realtime.frame import Color, Plane
 
 AS_THEY_ARE = {"yuv420p", "yuvj420p", "yuva420p"}
 """Formats whose first three planes are what a `Frame` holds."""
@@ -17,6 +17,7 @@ AS_THEY_ARE = {"yuv420p", "yuvj420p", "yuva420p"}
 UNSPECIFIED = 2
 BT709 = 1
 LIMITED, FULL = 1, 2
+NO_COLOR = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,10 @@ class Turn:
 
         Angles between the quarters go to the nearest one.
         """
-        if Type.DISPLAYMATRIX not in frame.side_data:
+        beside: Any = frame.side_data
+        if Type.DISPLAYMATRIX not in beside:
             return cls()
-        a, b, _, c, d = np.frombuffer(frame.side_data[Type.DISPLAYMATRIX], np.int32)[:5].tolist()
+        a, b, _, c, d = np.frombuffer(beside[Type.DISPLAYMATRIX], np.int32)[:5].tolist()
         if abs(b) > abs(a):
             return cls(True, c < 0, b < 0)
         return cls(False, a < 0, d < 0)
@@ -58,6 +60,11 @@ class Turn:
 
 def is_rgb(frame: av.VideoFrame) -> bool:
     return frame.format.is_rgb or frame.format.has_palette or frame.format.is_bayer
+
+
+def is_gray(frame: av.VideoFrame) -> bool:
+    """Gray goes around the scaler's way to yuv420p, which tints it."""
+    return not is_rgb(frame) and len(frame.format.components) < 3
 
 
 def color_of(frame: av.VideoFrame, context: av.VideoCodecContext | None = None) -> Color:
@@ -92,15 +99,24 @@ class PictureReader:
         self._target = self.turn.size(self.size)
         self._scaler = VideoReformatter()
 
+    def aspect(self, stored: Fraction) -> Fraction:
+        """The shape of a pixel with which the picture looks as it did at its stored size."""
+        upright = 1 / stored if self.turn.transpose else stored
+        return upright * Fraction(*self.turn.size(self.stored)) / Fraction(*self.size)
+
     def planes(self, frame: av.VideoFrame) -> tuple[Plane, ...]:
         """Views of the decoder's memory where it has the right format already: read, never write."""
         self.changed = self.changed or (frame.width, frame.height) != self.stored
+        gray = is_gray(frame)
         if frame.format.name not in AS_THEY_ARE or (frame.width, frame.height) != self._target:
-            frame = self._convert(frame)
-        views = tuple(view(plane) for plane in frame.planes[:3])
-        return tuple(self.turn.apply(v) for v in views) if self.turn else views
+            frame = self._convert(frame, "gray" if gray else "yuv420p")
+        views = [view(plane) for plane in frame.planes[:3]]
+        if gray:
+            height, width = views[0].shape
+            views += [np.full((-(-height // 2), -(-width // 2)), NO_COLOR, np.uint8)] * 2
+        return tuple(self.turn.apply(v) for v in views) if self.turn else tuple(views)
 
-    def _convert(self, frame: av.VideoFrame) -> av.VideoFrame:
+    def _convert(self, frame: av.VideoFrame, format: str) -> av.VideoFrame:
         # Equal matrix and range on both sides mean "leave the numbers alone"; which ones does not matter.
         rgb = is_rgb(frame)
         full = not rgb and color_of(frame).full_range
@@ -110,7 +126,7 @@ class PictureReader:
             frame,
             width,
             height,
-            "yuv420p",
+            format,
             src_colorspace=None if rgb else Colorspace.ITU709,
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG if rgb else span,

@@ -2,21 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
 from typing import Any
 
 import av
-from av.error import FFmpegError, InvalidDataError
-
 from allaprima.realtime.errors import SourceError, SourceLost
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sources.picture import PictureReader, color_of
 from allaprima.realtime.sources.request import Request, seconds
 from allaprima.realtime.sources.seek import seek_before
+from allaprima.realtime.sources.tally import Tally, reason
 from allaprima.realtime.sources.timeline import Timeline, Window, fraction
+from av.error import FFmpegError
 
 GIVE_UP_AFTER_FAILED_READS = 1000
 SIDE_WAIT_SECONDS = 2
@@ -57,28 +57,23 @@ class MediaSource:
 
     def __init__(self, given: Input, request: Request) -> None:
         self.notes = given.notes
-        self.lost = 0
         self._given = given
+        self._request = request
+        self._tally = Tally()
         self._stopped = threading.Event()
         self._side: list[Any] = []
-        self._pictures_read = 0
-        self._packets_read = 0
-        self._end_reached = False
-        self._last_error = ""
         self._rate = fraction(given.video.average_rate) or fraction(given.video.guessed_rate)
         self._time_base = fraction(given.video.time_base) or Fraction(1, 90000)
-        self._frames_wanted = request.frames
         self._timeline = Timeline(self._time_base, self._rate, given.from_zero or request.trims)
-        self._window = self._window_for(request)
-        self._packets = self._demux()
-        if self._window.first is not None and not given.live:
-            self._packets = seek_before(self._packets, given.container, given.video, self._window.first, self._demux)
+        self._window = Window(self._time_base)
+        self._begin_known = given.video.start_time is not None and not given.live
+        self._packets: Iterator[Any] = self._start()
         self._shots = self._keep()
         first = next(self._shots, None)
         if first is None:
-            raise self._nothing(request)
+            raise self._nothing()
         self._reader = PictureReader(first.frame, request.size)
-        self.info = self._describe(first, request)
+        self.info = self._describe(first)
         self._frames = self._deliver(first)
 
     def __enter__(self) -> "MediaSource":
@@ -96,21 +91,32 @@ class MediaSource:
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
 
+    @property
+    def lost(self) -> int:
+        return self._tally.lost
+
     def stop(self) -> None:
         """Ask the iteration to end soon: with the next packet, or when the read times out."""
         self._stopped.set()
         if self._given.on_stop is not None:
             self._given.on_stop()
 
-    def _window_for(self, request: Request) -> Window:
-        if not request.trims:
-            return Window(self._time_base, None, None)
-        begin = self._given.video.start_time or 0
-        first = None if not request.start else begin + seconds(request.start) / self._time_base
-        past = None if request.end is None else begin + seconds(request.end) / self._time_base
-        return Window(self._time_base, first, past)
-
     # Packets
+
+    def _start(self) -> Iterator[Any]:
+        if self._begin_known:
+            self._cut_at(self._given.video.start_time)
+        if self._window.first is None:
+            return self._demux()
+        return seek_before(self._given.container, self._given.video, self._window.first, self._demux)
+
+    def _cut_at(self, begin: int) -> None:
+        """Set the window that was asked for, once it is known when the stream begins."""
+        start, end = self._request.start, self._request.end
+        if start:
+            self._window.first = begin + seconds(start) / self._time_base
+        if end is not None:
+            self._window.past = begin + seconds(end) / self._time_base
 
     def _demux(self) -> Iterator[Any]:
         """Packets of the video and the side streams; the last video packet is empty and flushes."""
@@ -123,23 +129,26 @@ class MediaSource:
                     yield packet
                 return
             except (FFmpegError, OSError) as error:
-                self._last_error = reason(error)
+                self._tally.why = reason(error)
                 if self._given.live:
                     return
                 failed += 1
-        self.notes.append(f"reading stopped early: {self._last_error}")
+        self.notes.append(f"reading stopped early: {self._tally.why}")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Pictures in order of presentation; packets of other streams gather in ``_side``."""
         for packet in self._packets:
-            if packet.stream_index != self._given.video.index:
-                self._gather(packet)
-            else:
-                self._packets_read += packet.size > 0
+            # An empty packet that flushes does not know its stream_index, only its stream.
+            is_video = packet.stream.index == self._given.video.index
+            self._tally.packet(packet, is_video)
+            if is_video:
                 yield from self._decode(packet)
+            else:
+                self._gather(packet)
             if self._stopped.is_set():
                 return
-        self._end_reached = True
+        if self._window.first is None and not self._given.live:
+            self._tally.close_books(self._given.container, self._given.video, self._rate)
 
     def _decode(self, packet: Any) -> list[av.VideoFrame]:
         try:
@@ -147,10 +156,9 @@ class MediaSource:
         except EOFError:
             return []
         except (FFmpegError, OSError, ValueError) as error:
-            self.lost += 1
-            self._last_error = reason(error)
+            self._tally.failed(error)
             return []
-        self._pictures_read += len(frames)
+        self._tally.pictures += len(frames)
         return frames
 
     def _gather(self, packet: Any) -> None:
@@ -160,28 +168,32 @@ class MediaSource:
     # Frames
 
     def _keep(self) -> Iterator[Shot]:
+        """The pictures that were asked for, and behind them the last packets of the other streams."""
         kept = 0
         for frame in self._decoded():
             pts = self._timeline.place(frame.pts)
+            self._learn_begin(pts)
             if self._window.before(pts):
                 continue
-            if self._window.after(pts) or kept == self._frames_wanted:
+            if self._window.after(pts) or kept == self._request.frames:
                 self._finish_side(pts)
                 return
             if not kept:
-                self._begin(pts)
+                self._keep_from(pts)
             kept += 1
             yield Shot(frame, pts, time.monotonic())
-            if self._given.live and kept == self._frames_wanted:
+            if self._given.live and kept == self._request.frames:
                 return
-        if self._given.live and not self._stopped.is_set():
-            raise SourceLost(
-                f"{self._given.name}: the stream ended" + (f" ({self._last_error})" if self._last_error else ""),
-                "Check that the sender is still running.",
-            )
-        self._count_missing()
+        if kept and self._given.live and not self._stopped.is_set():
+            why = f" ({self._tally.why})" if self._tally.why else ""
+            raise SourceLost(f"{self._given.name}: the stream ended{why}", "Is the sender still running?")
 
-    def _begin(self, pts: int) -> None:
+    def _learn_begin(self, pts: int) -> None:
+        if not self._begin_known:
+            self._begin_known = True
+            self._cut_at(pts)
+
+    def _keep_from(self, pts: int) -> None:
         self._timeline.keep_from(pts)
         if self._window.first is not None:
             self._window.first = pts
@@ -193,26 +205,28 @@ class MediaSource:
         far = past + SIDE_WAIT_SECONDS / self._time_base
         for packet in self._packets if waiting and not self._given.live else ():
             stamp = self._window.side_time(packet)
-            if packet.stream_index != self._given.video.index:
+            if packet.stream.index != self._given.video.index:
                 self._gather(packet)
                 if stamp is not None and stamp >= past:
-                    waiting.discard(packet.stream_index)
+                    waiting.discard(packet.stream.index)
             if not waiting or (stamp is not None and stamp >= far) or self._stopped.is_set():
                 return
 
-    def _deliver(self, first: Shot) -> Iterator[Frame]:
+    def _deliver(self, first: Shot) -> Generator[Frame, None, None]:
         """Frames with their side packets.
 
         A file's frame waits for the next one, so that the last can carry all that is left; a live one
         goes at once.
         """
-        held, index = first, 0
+        index, held = 0, first
         if self._given.live:
-            yield self._frame(held, index)
+            yield self._frame(first, 0)
         for shot in self._shots:
-            index += 1
-            yield self._frame(shot if self._given.live else held, index - (not self._given.live))
-            held = shot
+            if self._given.live:
+                yield self._frame(shot, index + 1)
+            else:
+                yield self._frame(held, index)
+            index, held = index + 1, shot
         if not self._given.live:
             yield self._frame(held, index)
         self._conclude()
@@ -239,7 +253,7 @@ class MediaSource:
 
     # What there is to say
 
-    def _describe(self, first: Shot, request: Request) -> StreamInfo:
+    def _describe(self, first: Shot) -> StreamInfo:
         if first.frame.interlaced_frame:
             self.notes.append("the video is interlaced; its frames are painted as they are stored")
         return StreamInfo(
@@ -249,58 +263,31 @@ class MediaSource:
             rate=self._rate,
             live=self._given.live,
             color=color_of(first.frame, self._given.video.codec_context),
-            sample_aspect=self._sample_aspect(),
-            frames=self._frame_count(request),
+            sample_aspect=self._reader.aspect(fraction(self._given.video.sample_aspect_ratio) or Fraction(1)),
+            frames=self._frame_count(),
             side_streams=self._given.side,
             metadata=dict(self._given.container.metadata),
         )
 
-    def _sample_aspect(self) -> Fraction:
-        """Pixels as wide as makes the picture look the same at the size that is delivered."""
-        aspect = fraction(self._given.video.sample_aspect_ratio) or Fraction(1)
-        width, height = self._reader.turn.size(self._reader.stored)
-        if self._reader.turn.transpose:
-            aspect = 1 / aspect
-        return aspect * Fraction(width, height) / Fraction(*self._reader.size)
+    def _frame_count(self) -> int | None:
+        wanted = self._request.frames
+        if self._given.live:
+            return wanted
+        known = None if self._request.trims else self._given.video.frames or None
+        return min(known, wanted) if known and wanted else known
 
-    def _frame_count(self, request: Request) -> int | None:
-        known = None if self._given.live or request.trims else (self._given.video.frames or None)
-        wanted = request.frames
-        return min(known, wanted) if known and wanted else known or (wanted if self._given.live else None)
-
-    def _count_missing(self) -> None:
-        """A file that was cut off: its index names more packets than came."""
-        if self._window.first is not None or not self._end_reached:
-            return
-        if not self._given.container.format.name.startswith("mov"):
-            return
-        missing = len(self._given.video.index_entries) - self._packets_read
-        if missing > 0:
-            self.lost += missing
-            self.notes.append(f"the file ends early: {missing} frames are missing at its end")
-
-    def _nothing(self, request: Request) -> SourceError:
-        name = self._given.name
-        if self._pictures_read and request.start:
-            return SourceError(f"{name}: there is nothing at {request.start} s", "Choose an earlier start.")
+    def _nothing(self) -> SourceError:
+        name, start, why = self._given.name, self._request.start, self._tally.why
+        if self._tally.pictures and start:
+            return SourceError(f"{name}: there is nothing at {start} s", "Choose an earlier start.")
         codec = self._given.video.codec_context.name
-        why = f" ({self._last_error})" if self._last_error else ""
         return SourceError(
-            f"{name}: no picture of its {codec} video could be decoded{why}",
+            f"{name}: no picture of its {codec} video could be decoded" + (f" ({why})" if why else ""),
             "The file is damaged or not complete; try another copy.",
         )
 
     def _conclude(self) -> None:
-        if self.lost:
-            self.notes.append(f"{self.lost} frames could not be decoded")
+        self.notes.extend(self._tally.notes())
         if self._reader.changed:
-            self.notes.append("the picture size changed on the way; all frames were scaled to the first size")
+            self.notes.append("the picture size changed on the way; all frames have the first size")
         self.notes.extend(self._timeline.notes())
-
-
-def reason(error: Exception) -> str:
-    """Why it failed, in a few words and without the name of the input."""
-    if isinstance(error, InvalidDataError):
-        return "the data is damaged"
-    words = getattr(error, "strerror", None) or str(error)
-    return str(words).rstrip(".")

@@ -29,10 +29,13 @@ class Request:
             )
         for word, seconds in (("start", self.start), ("end", self.end)):
             if seconds is not None and not 0 <= seconds < float("inf"):
-                raise ConfigError(f"impossible {word} time {seconds}", "Times are seconds from the beginning, 0 or more.")
+                raise ConfigError(
+                    f"impossible {word} time {seconds}", "Times are seconds from the beginning, 0 or more."
+                )
         if self.end is not None and self.end <= (self.start or 0):
             raise ConfigError(
-                f"the end ({self.end} s) is not after the start ({self.start or 0} s)", "Swap them, or leave one out."
+                f"the end ({self.end} s) is not after the start ({self.start or 0} s)",
+                "Swap them, or leave one out.",
             )
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"impossible number of frames: {self.frames}", "Ask for at least one frame.")

@@ -10,6 +10,7 @@ In this file lengths are in *picture heights* and speeds in heights per second u
 premultiplied alpha until it is dry, and uint8 after.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 Paint = NDArray[np.float32]
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
+Flow = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Matrix = NDArray[np.float64]
 Size = tuple[int, int]
@@ -49,7 +51,7 @@ class Scene(Protocol):
     def frame(self, index: int) -> Picture:
         """``(H, W, 3)`` uint8 RGB; the same bytes whenever it is asked for."""
 
-    def motion(self, index: int) -> tuple[Plane, Mask]:
+    def motion(self, index: int) -> tuple[Flow, Mask]:
         """Flow ``(H, W, 2)`` float32 and occlusion ``(H, W)`` bool from frame ``index`` to the one before.
 
         What is at ``p`` was at ``p + flow`` (dx, dy in pixels); where the mask is set it could not be
@@ -125,7 +127,7 @@ class Ripple:
     unit_px: float
     reach_px: float
 
-    def sway(self, rows: NDArray[np.float32], seconds: float) -> Plane:
+    def sway(self, rows: Plane, seconds: float) -> Plane:
         """Pixels by which picture rows ``rows`` read to the right in the texture."""
         depth = np.maximum(rows - self.waterline_px, 0) / self.unit_px
         near = np.sqrt(depth)  # ripples crowd together towards the horizon
@@ -168,15 +170,12 @@ class Layer:
             patch = self._rippled(local, extent, self.ripple.sway(_range(top, bottom), seconds))
         return slice(top, bottom), slice(left, right), _bytes(patch)
 
-    def flow(self, size: Size, seconds: float, before: float) -> Plane:
-        """``(H, W, 2)`` pixels from where the layer is at ``seconds`` to where it was at ``before``."""
-        width, height = size
+    def flow(self, x: Plane, y: Plane, seconds: float, before: float) -> Flow:
+        """``(n, 2)`` pixels from the points ``(x, y)`` at ``seconds`` to where they were ``before``."""
         back = self.path.matrix(before) @ np.linalg.inv(self.path.matrix(seconds)) - np.eye(3)
-        x, y = np.meshgrid(np.arange(width), np.arange(height))
         flow = np.stack([back[k, 0] * x + back[k, 1] * y + back[k, 2] for k in (0, 1)], -1)
         if self.ripple is not None:
-            rows = _range(0, height)
-            flow[..., 0] += (self.ripple.sway(rows, seconds) - self.ripple.sway(rows, before))[:, None]
+            flow[:, 0] += self.ripple.sway(y, seconds) - self.ripple.sway(y, before)
         return flow.astype(np.float32)
 
     def _bounds(self, matrix: Matrix, size: Size) -> tuple[int, int, int, int]:
@@ -212,7 +211,7 @@ def _cover(under: Picture, over: Picture) -> None:
     cv2.add(under, over, under)
 
 
-def _unrelated(size: Size) -> tuple[Plane, Mask]:
+def _unrelated(size: Size) -> tuple[Flow, Mask]:
     """The motion where nothing corresponds."""
     width, height = size
     return np.zeros((height, width, 2), np.float32), np.ones((height, width), np.bool_)
@@ -243,15 +242,15 @@ class Stage:
         lit = cv2.addWeighted(canvas, 1 - share, self._glow, share, 0)
         return _bytes(cv2.cvtColor(lit, cv2.COLOR_RGBA2RGB))
 
-    def motion(self, index: int) -> tuple[Plane, Mask]:
+    def motion(self, index: int) -> tuple[Flow, Mask]:
         if index == 0:
             return _unrelated(self.size)
         now, before = float(index / self.rate), float((index - 1) / self.rate)
         front, front_before = self._front(now), self._front(before)
         flow = np.zeros((*front.shape, 2), np.float32)
         for number, layer in enumerate(self._layers):
-            if (mine := front == number).any():
-                flow[mine] = layer.flow(self.size, now, before)[mine]
+            y, x = np.nonzero(front == number)
+            flow[y, x] = layer.flow(x.astype(np.float64), y.astype(np.float64), now, before)
         return flow, _hidden(flow, front, front_before)
 
     def _front(self, seconds: float) -> NDArray[np.int16]:
@@ -265,7 +264,7 @@ class Stage:
         return front
 
 
-def _hidden(flow: Plane, front: NDArray[np.int16], front_before: NDArray[np.int16]) -> Mask:
+def _hidden(flow: Flow, front: NDArray[np.int16], front_before: NDArray[np.int16]) -> Mask:
     """Where the source point lies outside the picture or belonged to another layer."""
     height, width = front.shape
     y, x = np.indices(front.shape)
@@ -287,7 +286,7 @@ class Cutting:
     def frame(self, index: int) -> Picture:
         return self._shot(index).frame(index)
 
-    def motion(self, index: int) -> tuple[Plane, Mask]:
+    def motion(self, index: int) -> tuple[Flow, Mask]:
         if index % SHOT_FRAMES == 0:
             return _unrelated(self.size)
         return self._shot(index).motion(index)
@@ -324,22 +323,23 @@ class Still:
         share = 1 / NOISE_STEPS
         return _bytes(cv2.addWeighted(self._picture, share, noise, share, 0, dtype=cv2.CV_8U))
 
-    def motion(self, index: int) -> tuple[Plane, Mask]:
+    def motion(self, index: int) -> tuple[Flow, Mask]:
         flow, unseen = _unrelated(self.size)
         return flow, unseen if index == 0 else np.zeros_like(unseen)
 
     def _cut(self, rng: np.random.Generator) -> NDArray[np.int16]:
         width, height = self.size
         x, y = rng.integers(width), rng.integers(height)
-        return self._grain[y : y + height, x : x + width]
+        cut: NDArray[np.int16] = self._grain[y : y + height, x : x + width]
+        return cut
 
 
 # --- brushes -----------------------------------------------------------------------------------------
 
 
-def _color(code: str) -> NDArray[np.float32]:
+def _color(code: str) -> Paint:
     """``#rrggbb`` as three values in 0..1."""
-    return np.array([int(code[k : k + 2], 16) for k in (1, 3, 5)], np.float32) / 255
+    return np.array([int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)], np.float32)
 
 
 def _ramp(at: Plane, stops: Stops) -> Paint:
@@ -375,7 +375,9 @@ def _spline(knots: Plane, points: int, wraps: bool) -> Plane:
     return total / 6
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[float, float], octaves: int) -> Plane:
+def _noise(
+    rng: np.random.Generator, shape: tuple[int, int], cells: tuple[float, float], octaves: int
+) -> Plane:
     """Smooth noise ``shape``, unit variance, seamless from right to left.
 
     ``cells`` is the number of features down and across of the coarsest octave; each next one doubles
@@ -396,6 +398,7 @@ class Sheet:
     def __init__(self, top: float, bottom: float, period: float, unit_px: int) -> None:
         """``top`` and ``bottom`` in the picture and ``period`` across, in picture heights."""
         self.unit_px = unit_px
+        self.height, self.width = bottom - top, period  # not rounded to pixels: what is painted depends on it
         self.top_px = round(top * unit_px)
         self.shape = (max(round(bottom * unit_px) - self.top_px, 2), max(round(period * unit_px), 2))
         self.paint: Paint = np.zeros((*self.shape, 4), np.float32)
@@ -404,6 +407,7 @@ class Sheet:
 
     @property
     def period(self) -> float:
+        """`width` in whole pixels: the distance at which the sheet really repeats."""
         return self.shape[1] / self.unit_px
 
     @property
@@ -412,11 +416,12 @@ class Sheet:
 
     def noise(self, rng: np.random.Generator, cell: tuple[float, float], octaves: int = 4) -> Plane:
         """Noise over the sheet; ``cell`` is the height and width of a feature in picture heights."""
-        return _noise(rng, self.shape, (self.shape[0] * self.pixel / cell[0], self.period / cell[1]), octaves)
+        cells = self.height / cell[0], self.width / cell[1]
+        return _noise(rng, self.shape, cells, octaves)
 
     def ridge(self, rng: np.random.Generator, cell: float, octaves: int = 4) -> Plane:
         """``(1, w)`` noise along the sheet."""
-        return _noise(rng, (4, self.shape[1]), (4, self.period / cell), octaves)[1:2]
+        return _noise(rng, (4, self.shape[1]), (4, self.width / cell), octaves)[1:2]
 
     def wrapped(self, x: float) -> Plane:
         """Signed distance of each column from ``x``, the short way round."""
@@ -426,9 +431,8 @@ class Sheet:
     def lay(self, color: Paint, alpha: Plane) -> None:
         """Paint the whole sheet: ``color`` broadcasts to ``(h, w, 3)``, ``alpha`` to ``(h, w)``."""
         alpha = np.broadcast_to(alpha, self.shape)[..., None]
-        self.paint *= 1 - alpha
-        self.paint[..., :3] += color * alpha
-        self.paint[..., 3:] += alpha
+        self.paint[..., :3] += (color - self.paint[..., :3]) * alpha
+        self.paint[..., 3:] += (1 - self.paint[..., 3:]) * alpha
 
     def stamp(self, patch: Paint, x: float, y: float) -> None:
         """Lay a premultiplied patch with its bottom center at ``(x, y)``, around the seam if need be."""
@@ -437,14 +441,17 @@ class Sheet:
         first, last = max(top, 0), min(top + height, self.shape[0])
         if first >= last:
             return
-        columns = (round(x * self.unit_px - width / 2) + np.arange(width)) % self.shape[1]
+        left = round(x * self.unit_px - width / 2) % self.shape[1]
+        columns: slice | NDArray[np.int_] = slice(left, left + width)  # a slice is three times as fast
+        if left + width > self.shape[1]:
+            columns = np.arange(left, left + width) % self.shape[1]
         rows, patch = slice(first, last), patch[first - top : last - top]
         self.paint[rows, columns] = patch + self.paint[rows, columns] * (1 - patch[..., 3:])
 
     def dry(self, size: Size, path: Path, ripple: Ripple | None = None) -> Layer:
         """A layer that covers the picture's width wherever it stands."""
-        margin = 2 + (0 if ripple is None else int(8 * ripple.reach_px))
-        columns = np.arange(self.shape[1] + size[0] + 2 * margin) % self.shape[1]
+        margin = 2 + (0 if ripple is None else int(np.ceil(ripple.reach_px)))
+        columns = np.arange(-margin, self.shape[1] + size[0] + margin) % self.shape[1]
         return Layer(np.ascontiguousarray(_dry(self.paint)[:, columns]), path, self.shape[1], margin, ripple)
 
 
@@ -459,27 +466,27 @@ def _dry(paint: Paint) -> Picture:
 
 
 class Cutout:
-    """A small figure cut from paper; points are in units of its height, y down, drawn 3x enlarged."""
+    """A small figure cut from paper; points are in units of its height, y down, drawn 2x enlarged."""
 
     def __init__(self, aspect: float, height: float, unit_px: int) -> None:
         self.height_px = max(round(height * unit_px), 3)
         self.width_px = max(round(aspect * self.height_px), 3)
-        self.paint: Paint = np.zeros((3 * self.height_px, 3 * self.width_px, 4), np.float32)
+        self.paint: Paint = np.zeros((2 * self.height_px, 2 * self.width_px, 4), np.float32)
 
     def shape(self, points: Sequence[tuple[float, float]], stops: Stops, across: bool = False) -> None:
         """Fill a polygon with a gradient over its own extent, downwards or across."""
-        outline = np.array(points, np.float64) * 3 * self.height_px
-        box = [slice(max(int(outline[:, k].min()) - 1, 0), max(int(outline[:, k].max()) + 2, 0)) for k in (1, 0)]
-        part = self.paint[box[0], box[1]]
+        outline = np.array(points, np.float64) * 2 * self.height_px
+        low, high = outline.min(0), outline.max(0)
+        corner = np.maximum(np.floor(low).astype(int) - 1, 0)
+        end = np.maximum(np.ceil(high).astype(int) + 2, 0)
+        part = self.paint[corner[1] : end[1], corner[0] : end[0]]
         if not part.size:
             return
         mask = np.zeros(part.shape[:2], np.uint8)
-        corner = box[1].start, box[0].start
         cv2.fillPoly(mask, [np.rint((outline - corner) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         axis = 0 if across else 1
-        low, high = outline[:, axis].min(), outline[:, axis].max()
-        at = corner[axis] + np.arange(mask.shape[1 - axis], dtype=np.float32)
-        color = _ramp((at - low) / max(high - low, 1e-6), stops)
+        at = corner[axis] + _range(0, mask.shape[1 - axis])
+        color = _ramp((at - low[axis]) / max(high[axis] - low[axis], 1e-6), stops)
         alpha = (mask.astype(np.float32) / 255)[..., None]
         part *= 1 - alpha
         part[..., :3] += (color[None] if across else color[:, None]) * alpha
@@ -495,7 +502,7 @@ def _curve(*points: tuple[float, float]) -> list[tuple[float, float]]:
     t = np.linspace(0, 1, 17)[:, None]
     knots = [np.array(p, np.float64) + 0 * t for p in points]
     while len(knots) > 1:
-        knots = [a + (b - a) * t for a, b in zip(knots, knots[1:], strict=False)]
+        knots = [a + (b - a) * t for a, b in itertools.pairwise(knots)]
     return [(float(x), float(y)) for x, y in knots[0]]
 
 
@@ -573,7 +580,7 @@ def _peak(rng: np.random.Generator, height: float, width: float, unit_px: int, r
     profile = 0.62 * steep**1.9 + 0.38 * steep + 0.022 * jag * np.sqrt(steep * (1 - steep))
     profile = np.minimum(profile, 0.955 + 0.012 * jag)
     angle = x / (y + 0.10)
-    ribs = _along(_noise(rng, (128, 512), (5, 26), 4), angle, y)
+    ribs = _along(_noise(rng, (128, 512), (4, 30), 4), angle, 0.45 * y)
     lit = _edge(-0.28, 0.28, angle - 0.05 + 0.34 * ribs)
     color = _blend(_ramp(y + 0.03 * ribs, rock.shade), _ramp(y + 0.03 * ribs, rock.light), lit)
     if rock.snow:
@@ -594,7 +601,7 @@ def _along(noise: Plane, angle: Plane, depth: Plane) -> Plane:
 
 def _mirror(source: Sheet, waterline: float, depth: float, squeeze: float) -> Sheet:
     """What stands above ``waterline``, upside down below it, ``squeeze`` times as high."""
-    water = Sheet(waterline, waterline + depth, source.period, source.unit_px)
+    water = Sheet(waterline, waterline + depth, source.width, source.unit_px)
     rows = (2 * waterline - water.y[:, 0]) * (1 / squeeze) + waterline * (1 - 1 / squeeze)
     lines = np.rint(rows * source.unit_px - 0.5).astype(int) - source.top_px
     inside = (lines >= 0) & (lines < source.shape[0])
@@ -604,8 +611,8 @@ def _mirror(source: Sheet, waterline: float, depth: float, squeeze: float) -> Sh
 
 def _glints(water: Sheet, rng: np.random.Generator, waterline: float, color: str, amount: float) -> None:
     """Short level strokes of reflected light, longer and rarer towards the viewer."""
-    near = _noise(rng, water.shape, (26, water.period / 0.10), 2)
-    far = _noise(rng, water.shape, (44, water.period / 0.05), 1)
+    near = _noise(rng, water.shape, (26, water.width / 0.10), 2)
+    far = _noise(rng, water.shape, (44, water.width / 0.05), 1)
     depth = np.clip((water.y - waterline) / 0.14, 0, 1)
     strokes = _edge(1.25 - amount, 1.5 - amount, far + (near - far) * depth)
     water.lay(_color(color), 0.9 * strokes)
@@ -614,7 +621,7 @@ def _glints(water: Sheet, rng: np.random.Generator, waterline: float, color: str
 def _glitter(water: Sheet, rng: np.random.Generator, x: float, waterline: float, color: str) -> None:
     """The broken path of light below a sun or moon at ``x``."""
     depth = water.y - waterline
-    dashes = _noise(rng, water.shape, (30, water.period / 0.07), 2)
+    dashes = _noise(rng, water.shape, (30, water.width / 0.07), 2)
     lane = 1.6 - 2.4 * np.abs(water.wrapped(x)) / (0.055 + 0.75 * depth)
     water.lay(_color(color), 0.95 * _edge(0.0, 0.35, np.asarray(dashes + lane, np.float32)))
 
@@ -635,7 +642,7 @@ class Swell:
 def _wave(rng: np.random.Generator, swell: Swell, period: float, unit_px: int) -> Sheet:
     """Sharp crests over round troughs, banded along their outline, with a line of foam."""
     sheet = Sheet(swell.top - 1.2 * swell.crest, swell.bottom, period, unit_px)
-    crests = max(round(sheet.period / swell.distance), 1)
+    crests = max(round(sheet.width / swell.distance), 1)
     bend = sheet.ridge(rng, 2.5 * swell.distance, 3)
     phase = np.pi * crests * sheet.x / sheet.period + 0.7 * bend
     sharp = 1 - np.abs(np.sin(phase))
@@ -662,8 +669,8 @@ def _track(size: Size, unit_px: int, extra: float) -> tuple[float, float]:
 
 
 def _sailboat(height: float, unit_px: int, sails: tuple[Stops, Stops], hull: Stops) -> Paint:
+    """A boat with a main sail (colors from mast to leech), a jib behind it, and a pennant."""
     boat = Cutout(0.86, height, unit_px)
-    boat.shape([(0.475, 0.02), (0.49, 0.02), (0.495, 0.84), (0.47, 0.84)], [(0, "#5a3a22"), (1, "#2e1c14")])
     boat.shape([*_curve((0.50, 0.05), (0.72, 0.36), (0.83, 0.74)), (0.505, 0.77)], sails[0], across=True)
     boat.shape([*_curve((0.465, 0.10), (0.26, 0.44), (0.10, 0.75)), (0.46, 0.77)], sails[1], across=True)
     for seam in (0.32, 0.50, 0.66):
@@ -672,16 +679,25 @@ def _sailboat(height: float, unit_px: int, sails: tuple[Stops, Stops], hull: Sto
             [(0.50, seam), (reach, seam + 0.012), (reach, seam + 0.019), (0.50, seam + 0.008)],
             [(0, "#a8743c"), (1, "#a8743c")],
         )
-    boat.shape([*_curve((0.04, 0.81), (0.10, 0.97), (0.24, 0.99)), (0.68, 0.99), (0.84, 0.79), (0.45, 0.83)], hull)
-    boat.shape([(0.05, 0.83), (0.45, 0.85), (0.82, 0.81), (0.80, 0.85), (0.45, 0.88), (0.07, 0.86)],
-               [(0, "#ffe7b0"), (1, "#f0b860")])
+    boat.shape([(0.475, 0.02), (0.49, 0.02), (0.495, 0.84), (0.47, 0.84)], [(0, "#5a3a22"), (1, "#2e1c14")])
+    boat.shape(
+        [*_curve((0.04, 0.81), (0.10, 0.97), (0.24, 0.99)), (0.68, 0.99), (0.84, 0.79), (0.45, 0.83)], hull
+    )
+    boat.shape(
+        [(0.05, 0.83), (0.45, 0.85), (0.82, 0.81), (0.80, 0.85), (0.45, 0.88), (0.07, 0.86)],
+        [(0, "#ffe7b0"), (1, "#f0b860")],
+    )
     boat.shape([(0.49, 0.02), (0.60, 0.045), (0.49, 0.075)], [(0, "#e8432e"), (1, "#b8281f")])
     return boat.done()
 
 
 def _gull(span: float, unit_px: int, stops: Stops) -> Paint:
+    """A gull from the front, wings spread; ``span`` from tip to tip."""
     bird = Cutout(2.6, span / 2.6, unit_px)
-    left = [*_curve((0.05, 0.55), (0.55, -0.05), (1.28, 0.62)), *_curve((1.26, 0.80), (0.70, 0.18), (0.05, 0.55))]
+    left = [
+        *_curve((0.05, 0.55), (0.55, -0.05), (1.28, 0.62)),
+        *_curve((1.26, 0.80), (0.70, 0.18), (0.05, 0.55)),
+    ]
     bird.shape(left, stops)
     bird.shape([(2.6 - x, y) for x, y in left], stops)
     bird.shape(_curve((1.14, 0.66), (1.30, 0.30), (1.46, 0.66), (1.30, 1.1), (1.14, 0.66)), stops)
@@ -689,25 +705,25 @@ def _gull(span: float, unit_px: int, stops: Stops) -> Paint:
 
 
 def _birds(
-    size: Size, rng: np.random.Generator, sheet_unit: int, count: int, heading: int, stops: Stops
+    size: Size, rng: np.random.Generator, unit_px: int, count: int, heading: int, stops: Stops
 ) -> list[Layer]:
     """A loose flock high up, and one gull that shoots past at half a picture height per second."""
     layers = []
     for number in range(count):
-        paint = _gull(float(rng.uniform(0.035, 0.055)), sheet_unit, stops)
+        paint = _gull(float(rng.uniform(0.035, 0.055)), unit_px, stops)
         path = Crossing(
-            track_px=_track(size, sheet_unit, 1.0),
-            start_px=(0.95 + 0.075 * number) * sheet_unit,
-            speed_px=heading * _shift(1.7) * sheet_unit,
-            level_px=(0.13 + 0.03 * abs(number - 1.6) + float(rng.uniform(0, 0.015))) * sheet_unit,
+            track_px=_track(size, unit_px, 1.0),
+            start_px=(0.95 + 0.075 * number) * unit_px,
+            speed_px=heading * _shift(1.7) * unit_px,
+            level_px=(0.13 + 0.03 * abs(number - 1.6) + float(rng.uniform(0, 0.015))) * unit_px,
             anchor_px=(paint.shape[1] / 2, paint.shape[0] / 2),
-            bob_px=0.006 * sheet_unit,
+            bob_px=0.006 * unit_px,
             bob_seconds=float(rng.uniform(3, 4)),
             beat=0.6,
             beat_seconds=float(rng.uniform(1.2, 1.7)),
         )
         layers.append(Layer(_dry(_framed(paint)), path))
-    return [*layers, _fast_gull(size, sheet_unit, heading, stops)]
+    return [*layers, _fast_gull(size, unit_px, heading, stops)]
 
 
 def _fast_gull(size: Size, unit_px: int, heading: int, stops: Stops) -> Layer:
@@ -732,7 +748,9 @@ def _framed(paint: Paint) -> Paint:
     return np.pad(paint, ((2, 2), (2, 2), (0, 0)))
 
 
-def _boat(size: Size, unit_px: int, paint: Paint, at: tuple[float, float], speed: float, seconds: float) -> Layer:
+def _boat(
+    size: Size, unit_px: int, paint: Paint, at: tuple[float, float], speed: float, seconds: float
+) -> Layer:
     """A boat on the swell: ``at`` is where its keel is at time 0, ``seconds`` its rocking."""
     paint = _framed(paint)
     track = _track(size, unit_px, 0.6)
@@ -768,8 +786,15 @@ def _glow(size: Size, stops: Stops) -> Picture:
 
 # --- paintings: the bay by day -----------------------------------------------------------------------
 
-DAY_SKY = [(0.0, "#173f8f"), (0.28, "#2f74bd"), (0.55, "#6fb7d6"), (0.78, "#f2dfae"), (0.92, "#fac27e"), (1.0, "#f59e69")]
-DAY_CLOUD = [(0.0, "#8d93c4"), (0.35, "#d9b9c4"), (0.62, "#fbe6c8"), (0.9, "#fffaf0")]
+DAY_SKY: Stops = [
+    (0.0, "#173f8f"),
+    (0.28, "#2f74bd"),
+    (0.55, "#6fb7d6"),
+    (0.78, "#f2dfae"),
+    (0.92, "#fac27e"),
+    (1.0, "#f59e69"),
+]
+DAY_CLOUD: Stops = [(0.0, "#8d93c4"), (0.35, "#d9b9c4"), (0.62, "#fbe6c8"), (0.9, "#fffaf0")]
 FUJI = Rock(
     light=[(0.0, "#c99a8e"), (0.45, "#a583a8"), (0.8, "#93a0cc"), (1.0, "#c3c6d6")],
     shade=[(0.0, "#4f5fa3"), (0.45, "#3f5fa8"), (0.8, "#5c86bf"), (1.0, "#a9bcd4")],
@@ -780,7 +805,7 @@ FOOTHILL = Rock(
     shade=[(0.0, "#3c6499"), (0.5, "#3d7a8e"), (1.0, "#6ea396")],
 )
 FIELDS = ["#5d8f3a", "#86a83f", "#d9b44a", "#c98f3a", "#3f7a45", "#e3cf6b", "#a2b84c", "#4f9160"]
-TREE = [(0.0, "#123f3a"), (0.45, "#1f6a45"), (0.8, "#6fa045"), (1.0, "#c8cc5c")]
+TREE: Stops = [(0.0, "#123f3a"), (0.45, "#1f6a45"), (0.8, "#6fa045"), (1.0, "#c8cc5c")]
 HORIZON = 0.56
 SUN = (1.24, 0.26)
 FAR_SPEED = -0.3
@@ -828,7 +853,7 @@ def _day_range(size: Size, rng: np.random.Generator) -> Sheet:
     for x, height, width in ((2.0, 0.24, 1.1), (1.62, 0.16, 0.9), (2.45, 0.17, 1.0)):
         sheet.stamp(_peak(rng, height, width, unit, Rock(FUJI.light, FUJI.shade, 0.2)), x, HORIZON + 0.01)
     sheet.stamp(_peak(rng, 0.40, 1.35, unit, FUJI), 0.72, HORIZON + 0.01)
-    for number in range(int(sheet.period / 0.17)):
+    for number in range(int(sheet.width / 0.17)):
         height, width = float(rng.uniform(0.05, 0.10)), float(rng.uniform(0.35, 0.6))
         x = 0.17 * number + float(rng.uniform(-0.06, 0.06))
         sheet.stamp(_peak(rng, height, width, unit, FOOTHILL), x, HORIZON + 0.012)
@@ -866,7 +891,7 @@ def _islands(size: Size, rng: np.random.Generator) -> Sheet:
 def _fields(sheet: Sheet, rng: np.random.Generator, depth: Plane) -> Paint:
     """Patchwork in perspective: rows of fields, each with its color and the lie of its furrows."""
     warp = sheet.noise(rng, (0.08, 0.22), 2)
-    along = max(round(sheet.period / 0.13), 1)
+    along = max(round(sheet.width / 0.13), 1)
     v = np.sqrt(np.maximum(depth, 0) / 0.012) + 0.28 * warp
     u = sheet.x / sheet.period * along + 0.35 * warp + 0.5 * np.floor(v)
     patch = (np.floor(u).astype(int) % along) * 5 + np.floor(v).astype(int) * 3
@@ -879,24 +904,28 @@ def _fields(sheet: Sheet, rng: np.random.Generator, depth: Plane) -> Paint:
 
 
 def _plant(sheet: Sheet, rng: np.random.Generator, ridge: Plane, shore: float) -> None:
-    """Trees all over the land and houses in one place, far ones first."""
+    """Trees all over the land and a village on the highest of it, far ones first."""
     unit = sheet.unit_px
-    spots = sorted((float(rng.random()), float(rng.random())) for _ in range(int(110 * sheet.period)))
-    for down, along in sorted((down, along) for along, down in spots):
+    village = float(np.argmin(ridge)) / ridge.size
+    spots = [(float(rng.random()), float(rng.random())) for _ in range(int(110 * sheet.width))]
+    for down, along in sorted(spots):
         land = shore - float(ridge[int(along * ridge.size)])
         if land < 0.012:
             continue
         size = 0.012 + 0.016 * down
         y = shore - land * (1 - down) * 0.95
-        built = 0.55 < along < 0.62 or 0.13 < along < 0.18
+        built = abs(along - village) < 0.16 / sheet.width
         figure = _house(rng, 1.5 * size, unit) if built and down > 0.3 else _tree(rng, size, unit)
         sheet.stamp(figure, along * sheet.period, y)
 
 
 def _tree(rng: np.random.Generator, height: float, unit_px: int) -> Paint:
+    """A small cypress or a round crown."""
     if rng.random() < 0.3:
         tree = Cutout(0.45, 1.7 * height, unit_px)
-        flame = _curve((0.22, 1.0), (-0.12, 0.55), (0.225, 0.0)) + _curve((0.225, 0.0), (0.57, 0.55), (0.22, 1.0))
+        flame = _curve((0.22, 1.0), (-0.12, 0.55), (0.225, 0.0)) + _curve(
+            (0.225, 0.0), (0.57, 0.55), (0.22, 1.0)
+        )
         tree.shape(flame, [(0, "#0f3a3a"), (0.6, "#1d5a3f"), (1, "#5f8f45")], across=True)
         return tree.done()
     return _puff(max(0.55 * height * unit_px, 0.8), TREE, (0.6, -0.6))
@@ -905,7 +934,9 @@ def _tree(rng: np.random.Generator, height: float, unit_px: int) -> Paint:
 def _house(rng: np.random.Generator, height: float, unit_px: int) -> Paint:
     house = Cutout(1.3, height, unit_px)
     wall, roof = rng.choice(["#fff1d0", "#f6d9a8", "#e9c9a0"]), rng.choice(["#d9512f", "#c63f2b", "#e57a3a"])
-    house.shape([(0.1, 0.45), (1.2, 0.45), (1.2, 1.0), (0.1, 1.0)], [(0, "#b08a78"), (0.45, wall), (1, wall)], True)
+    house.shape(
+        [(0.1, 0.45), (1.2, 0.45), (1.2, 1.0), (0.1, 1.0)], [(0, "#b08a78"), (0.45, wall), (1, wall)], True
+    )
     house.shape([(0.0, 0.5), (0.3, 0.08), (1.0, 0.08), (1.3, 0.5)], [(0, roof), (1, "#8f2f28")])
     house.shape([(0.7, 0.6), (0.9, 0.6), (0.9, 0.82), (0.7, 0.82)], [(0, "#3b4a74"), (1, "#3b4a74")])
     return house.done()
@@ -916,7 +947,7 @@ def _island_water(islands: Sheet, rng: np.random.Generator) -> Sheet:
     shore = HORIZON + 0.018
     water = _mirror(islands, shore, 0.10, 0.55)
     water.paint[..., :3] = 0.55 * water.paint[..., :3] + 0.45 * _color("#164a78") * water.paint[..., 3:]
-    fray = _noise(rng, water.shape, (22, water.period / 0.09), 2)
+    fray = _noise(rng, water.shape, (22, water.width / 0.09), 2)
     keep = _edge(0.0, 0.25, np.asarray(1.6 + fray - 26 * (water.y - shore), np.float32))
     water.paint *= keep[..., None]
     return water
@@ -954,14 +985,16 @@ def _bank(size: Size, rng: np.random.Generator) -> Sheet:
     sheet = Sheet(0.80, 1.0, _period(size, 1.9), size[1])
     ground = 0.965 + 0.012 * sheet.ridge(rng, 0.7, 2)
     shade = sheet.noise(rng, (0.03, 0.05), 3)
-    sheet.lay(_ramp((sheet.y - ground) / 0.06 + 0.2 * shade, [(0, "#4f7a35"), (1, "#173a2c")]),
-              _edge(-sheet.pixel, sheet.pixel, sheet.y - ground))
+    sheet.lay(
+        _ramp((sheet.y - ground) / 0.06 + 0.2 * shade, [(0, "#4f7a35"), (1, "#173a2c")]),
+        _edge(-sheet.pixel, sheet.pixel, sheet.y - ground),
+    )
     blades = [_blade(rng, sheet.unit_px) for _ in range(24)]
     flowers = [_flower(rng, sheet.unit_px) for _ in range(16)]
     lush = sheet.ridge(rng, 0.35, 2)[0]
-    for number in range(int(170 * sheet.period)):
+    for number in range(int(170 * sheet.width)):
         x = float(rng.random()) * sheet.period
-        kind = flowers if number % 5 == 4 and lush[int(x / sheet.period * lush.size)] > -0.1 else blades
+        kind = flowers if number % 4 == 3 and lush[int(x / sheet.period * lush.size)] > -0.6 else blades
         sheet.stamp(kind[int(rng.integers(len(kind)))], x, 1.0 + float(rng.uniform(-0.012, 0.035)))
     return sheet
 
@@ -969,7 +1002,10 @@ def _bank(size: Size, rng: np.random.Generator) -> Sheet:
 def _blade(rng: np.random.Generator, unit_px: int) -> Paint:
     height = float(rng.uniform(0.06, 0.13))
     blade = Cutout(0.6, height, unit_px)
-    tip, stops = float(rng.uniform(0.02, 0.58)), [("#b9c552", "#2f6a38"), ("#e6c95a", "#6f7a30"), ("#6fae5a", "#1d4f38")]
+    tip, stops = (
+        float(rng.uniform(0.02, 0.58)),
+        [("#b9c552", "#2f6a38"), ("#e6c95a", "#6f7a30"), ("#6fae5a", "#1d4f38")],
+    )
     top, foot = stops[int(rng.integers(3))]
     outline = _curve((0.26, 1.0), (0.27, 0.4), (tip, 0.02)) + _curve((tip, 0.02), (0.34, 0.42), (0.36, 1.0))
     blade.shape(outline, [(0, top), (1, foot)])
@@ -980,7 +1016,9 @@ def _flower(rng: np.random.Generator, unit_px: int) -> Paint:
     """A poppy, iris or sunflower on its stem."""
     height = float(rng.uniform(0.08, 0.15))
     flower = Cutout(0.5, height, unit_px)
-    petal, heart = [("#e8402a", "#4a1420"), ("#5b5fc7", "#f4d35e"), ("#f7b928", "#6a3a1a")][int(rng.integers(3))]
+    petal, heart = [("#e8402a", "#4a1420"), ("#5b5fc7", "#f4d35e"), ("#f7b928", "#6a3a1a")][
+        int(rng.integers(3))
+    ]
     flower.shape([(0.24, 0.3), (0.27, 0.3), (0.29, 1.0), (0.25, 1.0)], [(0, "#6f9a45"), (1, "#2f5f38")])
     for turn in np.linspace(0, TAU, 7)[:-1] + float(rng.random()):
         x, y = 0.25 + 0.11 * np.cos(turn), 0.2 + 0.09 * np.sin(turn)
@@ -1016,7 +1054,7 @@ def _cypress(rng: np.random.Generator, height: float, width: float, unit_px: int
     """A dark flame built of small flames, lit from the right, upper ones behind lower ones."""
     tree = Cutout(width / height, height, unit_px)
     middle = 0.5 * width / height
-    for y in np.sort(rng.uniform(0.13, 1.02, 210)):
+    for y in np.sort(rng.uniform(0.13, 1.02, 170)):
         reach = middle * 0.80 * float(np.sin(np.pi * min(y, 1) ** 1.25 * 0.80)) ** 0.75
         side = float(rng.uniform(-1, 1))
         foot = middle + reach * side * 0.85, float(y)
@@ -1032,15 +1070,23 @@ def _cypress(rng: np.random.Generator, height: float, width: float, unit_px: int
 
 # --- paintings: the harbor at dusk -------------------------------------------------------------------
 
-DUSK_SKY = [(0.0, "#101548"), (0.3, "#2a3384"), (0.55, "#6a4c9c"), (0.75, "#c9608a"), (0.9, "#f28a5e"), (1.0, "#ffc06a")]
-DUSK_CLOUD = [(0.0, "#3d2f73"), (0.4, "#8a4a8c"), (0.7, "#ee7f74"), (1.0, "#ffd08a")]
+DUSK_SKY: Stops = [
+    (0.0, "#101548"),
+    (0.3, "#2a3384"),
+    (0.55, "#6a4c9c"),
+    (0.75, "#c9608a"),
+    (0.9, "#f28a5e"),
+    (1.0, "#ffc06a"),
+]
+DUSK_CLOUD: Stops = [(0.0, "#3d2f73"), (0.4, "#8a4a8c"), (0.7, "#ee7f74"), (1.0, "#ffd08a")]
 DUSK_ROCK = Rock(
     light=[(0.0, "#a35c92"), (0.6, "#7a4a94"), (1.0, "#b0627f")],
     shade=[(0.0, "#3b2f78"), (0.6, "#372d74"), (1.0, "#6a4583")],
 )
 DUSK_SWELL = (
-    Swell(0.73, 0.84, 0.024, 0.21, [(0, "#7a5fae"), (0.4, "#3c3d90"), (1, "#232a6e")], "#1d2262", "#ffc98a"),
-    Swell(0.80, 1.05, 0.042, 0.36, [(0, "#6a55a8"), (0.25, "#2f3585"), (1, "#141a4e")], "#161c56", "#f7b48c"),
+    Swell(0.73, 0.80, 0.022, 0.19, [(0, "#a868a8"), (0.4, "#54489c"), (1, "#2a2f7c")], "#2a2a74", "#ffd09a"),
+    Swell(0.78, 0.89, 0.034, 0.29, [(0, "#8a5cae"), (0.4, "#3d3f94"), (1, "#20286c")], "#1e2466", "#ffc08e"),
+    Swell(0.855, 1.05, 0.05, 0.42, [(0, "#5f5fb8"), (0.25, "#2c3788"), (1, "#121a4c")], "#141c56", "#f7b48c"),
 )
 DUSK_SAILS: tuple[Stops, Stops] = ([(0, "#e2574a"), (1, "#7c2450")], [(0, "#5a2050"), (1, "#c2484e")])
 GREEN_SAILS: tuple[Stops, Stops] = ([(0, "#f7d08a"), (1, "#b0705e")], [(0, "#80526a"), (1, "#e8b078")])
@@ -1061,7 +1107,7 @@ def _harbor(size: Size, rate: Fraction, name: str) -> Stage:
         _cumulus(clouds, rng, (x, y), span, DUSK_CLOUD)
     water, mirrored = _dusk_water(sky, rng), _town_water(town, rng)
     ripple = Ripple(QUAY * unit, unit, 0.02 * unit)
-    first, second = (_wave(rng, swell, _period(size, 1.35), unit) for swell in DUSK_SWELL)
+    first, second, third = (_wave(rng, swell, _period(size, 1.35), unit) for swell in DUSK_SWELL)
     walk = _promenade(size, rng)
     layers = [
         sky.dry(size, _drift(unit, 0.3, sky)),
@@ -1072,9 +1118,10 @@ def _harbor(size: Size, rate: Fraction, name: str) -> Stage:
         water.dry(size, _drift(unit, 0.3, water), ripple),
         mirrored.dry(size, _drift(unit, 1.0, mirrored), ripple),
         _boat(size, unit, _sailboat(0.23, unit, DUSK_SAILS, HULL), (0.95, 0.725), -1.2, 4.1),
-        first.dry(size, _drift(unit, 1.9, first, 0.004, 4.3)),
-        _boat(size, unit, _sailboat(0.36, unit, GREEN_SAILS, HULL), (0.2, 0.83), 3.6, 5.2),
-        second.dry(size, _drift(unit, 3.2, second, 0.006, 5.4)),
+        first.dry(size, _drift(unit, 1.8, first, 0.004, 4.3)),
+        second.dry(size, _drift(unit, 2.6, second, 0.005, 4.9)),
+        _boat(size, unit, _sailboat(0.36, unit, GREEN_SAILS, HULL), (0.2, 0.845), 3.6, 5.2),
+        third.dry(size, _drift(unit, 3.6, third, 0.006, 5.4)),
         walk.dry(size, _drift(unit, 6.0, walk)),
     ]
     return Stage(name, size, rate, layers, _glow(size, [(0, "#4a3fb0"), (0.55, "#e0708a"), (1, "#3f3f9a")]))
@@ -1083,7 +1130,7 @@ def _harbor(size: Size, rate: Fraction, name: str) -> Stage:
 def _dusk_backdrop(size: Size, rng: np.random.Generator) -> Sheet:
     sheet = Sheet(0, QUAY, _period(size, 1.5), size[1])
     _sky(sheet, rng, DUSK_SKY, "#f3a0a8", 0.5)
-    for _ in range(int(16 * sheet.period)):
+    for _ in range(int(16 * sheet.width)):
         radius = 0.0022 + 0.0045 * float(rng.random()) ** 3
         _star(sheet, (float(rng.random()) * sheet.period, 0.30 * float(rng.random())), radius)
     _disc(sheet, MOON, 0.052, "#fff4c8", "#c99ad0")
@@ -1103,7 +1150,7 @@ def _star(sheet: Sheet, at: tuple[float, float], radius: float) -> None:
 
 def _dusk_hills(size: Size, rng: np.random.Generator) -> Sheet:
     sheet = Sheet(0.26, QUAY, _period(size, 1.6), size[1])
-    for number in range(int(sheet.period / 0.3)):
+    for number in range(int(sheet.width / 0.3)):
         height, width = float(rng.uniform(0.12, 0.24)), float(rng.uniform(0.7, 1.1))
         x = 0.3 * number + float(rng.uniform(-0.1, 0.1))
         sheet.stamp(_peak(rng, height, width, sheet.unit_px, DUSK_ROCK), x, QUAY)
@@ -1115,19 +1162,21 @@ def _town(size: Size, rng: np.random.Generator) -> Sheet:
     sheet = Sheet(0.20, QUAY, _period(size, 1.7), size[1])
     for row, (lift, low, high) in enumerate(((0.035, 0.10, 0.18), (0.0, 0.07, 0.14))):
         x = 0.03 * row
-        while x < sheet.period - 0.03:
+        while x < sheet.width - 0.03:
             height = float(rng.uniform(low, high))
             aspect = float(rng.uniform(0.5, 0.85))
             sheet.stamp(_town_house(rng, aspect, height, sheet.unit_px), x + aspect * height / 2, QUAY - lift)
             x += aspect * height * 0.97
-        for number in range(int(sheet.period / 0.8) if row == 0 else 0):
+        for number in range(int(sheet.width / 0.8) if row == 0 else 0):
             tower = _tower(rng, float(rng.uniform(0.27, 0.36)), sheet.unit_px)
             sheet.stamp(tower, 0.8 * number + float(rng.uniform(0.2, 0.6)), QUAY)
     sheet.lay(_color("#1b1a4a"), _edge(QUAY - 0.012, QUAY - 0.010, sheet.y))
     return sheet
 
 
-def _windows(house: Cutout, rng: np.random.Generator, box: tuple[float, float, float, float], across: int) -> None:
+def _windows(
+    house: Cutout, rng: np.random.Generator, box: tuple[float, float, float, float], across: int
+) -> None:
     """A grid of windows in ``box`` (left, top, right, bottom); two of three are lit."""
     left, top, right, bottom = box
     step = (right - left) / across
@@ -1135,7 +1184,12 @@ def _windows(house: Cutout, rng: np.random.Generator, box: tuple[float, float, f
         for column in range(across):
             x = left + (column + 0.22) * step
             lamp = str(rng.choice(LAMPLIGHT)) if rng.random() < 0.66 else "#141a4c"
-            pane = [(x, row), (x + 0.56 * step, row), (x + 0.56 * step, row + 0.8 * step), (x, row + 0.8 * step)]
+            pane = [
+                (x, row),
+                (x + 0.56 * step, row),
+                (x + 0.56 * step, row + 0.8 * step),
+                (x, row + 0.8 * step),
+            ]
             house.shape(pane, [(0, lamp), (1, lamp if lamp == "#141a4c" else "#ffae42")])
 
 
@@ -1143,9 +1197,13 @@ def _town_house(rng: np.random.Generator, aspect: float, height: float, unit_px:
     house = Cutout(aspect, height, unit_px)
     wall, roof = str(rng.choice(FACADES)), str(rng.choice(ROOFS))
     eaves = float(rng.uniform(0.2, 0.34))
-    house.shape([(0, eaves), (aspect, eaves), (aspect, 1), (0, 1)], [(0, "#1d1c4e"), (0.25, wall), (1, wall)], True)
+    house.shape(
+        [(0, eaves), (aspect, eaves), (aspect, 1), (0, 1)], [(0, "#1d1c4e"), (0.25, wall), (1, wall)], True
+    )
     peak = [(0.5, 0.0)] if rng.random() < 0.6 else [(0.25, 0.04), (0.75, 0.04)]
-    house.shape([(0, eaves), *((x * aspect, y) for x, y in peak), (aspect, eaves)], [(0, "#d9708a"), (0.5, roof)])
+    house.shape(
+        [(0, eaves), *((x * aspect, y) for x, y in peak), (aspect, eaves)], [(0, "#d9708a"), (0.5, roof)]
+    )
     _windows(house, rng, (0.08 * aspect, eaves + 0.07, 0.92 * aspect, 0.95), int(rng.integers(2, 4)))
     return house.done()
 
@@ -1153,7 +1211,9 @@ def _town_house(rng: np.random.Generator, aspect: float, height: float, unit_px:
 def _tower(rng: np.random.Generator, height: float, unit_px: int) -> Paint:
     """A church tower with a spire and a lit clock."""
     tower = Cutout(0.26, height, unit_px)
-    tower.shape([(0.04, 0.38), (0.22, 0.38), (0.22, 1), (0.04, 1)], [(0, "#241f58"), (1, "#84507e")], across=True)
+    tower.shape(
+        [(0.04, 0.38), (0.22, 0.38), (0.22, 1), (0.04, 1)], [(0, "#241f58"), (1, "#84507e")], across=True
+    )
     tower.shape([(0.02, 0.40), (0.13, 0.0), (0.24, 0.40)], [(0, "#e0788a"), (0.4, "#5a2a58"), (1, "#241c50")])
     tower.shape(_ellipse(0.13, 0.47, 0.05, 0.05), [(0, "#fff0a8"), (1, "#ffc44c")])
     _windows(tower, rng, (0.06, 0.57, 0.20, 0.9), 2)
@@ -1177,23 +1237,23 @@ def _town_water(town: Sheet, rng: np.random.Generator) -> Sheet:
     lamps = np.clip(2.2 * trails[..., :3] - 0.35, 0, 1)
     water.paint[..., :3] = np.clip(0.55 * trails[..., :3] + 0.75 * lamps * _color("#ffb040"), 0, 1)
     water.paint[..., :3] *= water.paint[..., 3:]
-    fray = _noise(rng, water.shape, (30, water.period / 0.07), 2)
+    fray = _noise(rng, water.shape, (30, water.width / 0.07), 2)
     keep = _edge(0.0, 0.25, np.asarray(1.9 + fray - 17 * (water.y - QUAY), np.float32))
     water.paint *= keep[..., None]
     return water
 
 
 def _promenade(size: Size, rng: np.random.Generator) -> Sheet:
-    """The near quay: paving in perspective of stone courses, bollards and burning street lamps."""
+    """The near quay: courses of stone, bollards and burning street lamps."""
     sheet = Sheet(0.42, 1.0, _period(size, 1.9), size[1])
-    course = np.floor((sheet.y - 0.945) / 0.022)
-    joint = np.abs(((sheet.x / 0.075 + 0.5 * course) % 1) - 0.5)
+    course = (sheet.y - 0.945) / 0.022
+    joint = np.abs((sheet.x / 0.075 + 0.5 * np.floor(course)) % 1 - 0.5)
+    gap = np.maximum(_edge(0.455, 0.49, joint), _edge(0.82, 0.97, course % 1))
     stone = sheet.noise(rng, (0.02, 0.06), 3)
     color = _ramp((sheet.y - 0.93) / 0.07 + 0.18 * stone, [(0, "#b5708c"), (0.3, "#6a4a86"), (1, "#2a2560")])
-    gap = np.maximum(_edge(0.455, 0.49, joint + 0 * sheet.y), _edge(0.82, 0.97, ((sheet.y - 0.945) / 0.022) % 1 + 0 * joint))
     color = _blend(color, _color("#1a1848"), 0.7 * gap)
     sheet.lay(color, _edge(0.930 - sheet.pixel, 0.930 + sheet.pixel, sheet.y))
-    for number in range(int(sheet.period / 0.85)):
+    for number in range(int(sheet.width / 0.85)):
         sheet.stamp(_lamp(sheet.unit_px), 0.3 + 0.85 * number + float(rng.uniform(-0.1, 0.1)), 0.96)
         for bollard in (0.25, 0.45):
             sheet.stamp(_bollard(sheet.unit_px), 0.3 + bollard + 0.85 * number, 0.955)

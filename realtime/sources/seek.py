@@ -5,54 +5,52 @@ from fractions import Fraction
 from itertools import chain
 from typing import Any
 
-from av.error import FFmpegError
-
 from allaprima.realtime.sources.timeline import fraction
+from av.error import FFmpegError
 
 MARGINS_SECONDS = (1, 10)
 """How far before the wanted time to land; seeking goes by decoding time and is not exact everywhere."""
+REWIND_SECONDS = 3600
+"""Far enough before the first timestamp that every demuxer goes to the first byte."""
+
+Packets = Iterator[Any]
 
 
-def seek_before(
-    packets: Iterator[Any], container: Any, video: Any, first: Fraction | int, demux: Callable[[], Iterator[Any]]
-) -> Iterator[Any]:
-    """Packets that begin with a video keyframe shown at ``first`` or before, or the unmoved ``packets``."""
-    tick = fraction(video.time_base)
-    begin = video.start_time
+def seek_before(container: Any, video: Any, first: Fraction | int, demux: Callable[[], Packets]) -> Packets:
+    """Packets that begin with a video keyframe shown at ``first`` or before, if need be from the beginning.
+
+    ``demux`` reads from where the container stands; nothing may have been read yet.
+    """
+    tick, begin = fraction(video.time_base), video.start_time
     if tick is None or begin is None:
-        return packets
-    for margin in MARGINS_SECONDS:
-        target = int(first - margin / tick)
-        if target <= begin:
-            break
-        try:
-            container.seek(target, stream=video)
-        except (FFmpegError, OSError):
-            break
-        found = _from_keyframe(demux(), video, first)
+        return demux()
+    targets = [int(first - margin / tick) for margin in MARGINS_SECONDS]
+    targets = [target for target in targets if target > begin]
+    if not targets:
+        return demux()
+    for target in [*targets, begin - int(REWIND_SECONDS / tick)]:
+        found = _land(container, video, target, first, demux)
         if found is not None:
             return found
-    return _rewound(packets, container, video, demux)
-
-
-def _from_keyframe(packets: Iterator[Any], video: Any, first: Fraction | int) -> Iterator[Any] | None:
-    skipped = []
-    for packet in packets:
-        if packet.stream_index == video.index and packet.is_keyframe:
-            if packet.pts is None or packet.pts > first:
-                return None
-            return chain(skipped, [packet], packets)
-        if packet.stream_index != video.index:
-            skipped.append(packet)
-        elif not packet.size:
-            return None
-    return None
-
-
-def _rewound(packets: Iterator[Any], container: Any, video: Any, demux: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """From the very beginning, whatever was tried before."""
-    try:
-        container.seek(video.start_time, stream=video)
-    except (FFmpegError, OSError):
-        return packets
     return demux()
+
+
+def _land(
+    container: Any, video: Any, target: int, first: Fraction | int, demux: Callable[[], Packets]
+) -> Packets | None:
+    try:
+        container.seek(target, stream=video)
+    except (FFmpegError, OSError):
+        return None
+    return _from_keyframe(demux(), video, first)
+
+
+def _from_keyframe(packets: Packets, video: Any, first: Fraction | int) -> Packets | None:
+    beside: list[Any] = []
+    for packet in packets:
+        if packet.stream.index != video.index:
+            beside.append(packet)
+        elif packet.is_keyframe:
+            early = packet.pts is not None and packet.pts <= first
+            return chain(beside, [packet], packets) if early else None
+    return None

@@ -20,7 +20,8 @@ ASK_SECONDS = 10
 END_SECONDS = 2
 TIMEOUT_MICROSECONDS = 5_000_000
 
-INSTALL = "Install ffmpeg with libsrt (apt install ffmpeg, brew install ffmpeg), or send RTMP, RTSP or UDP instead."
+HINT = "Check the address and the sender; to be called instead of calling, add ?mode=listener."
+INSTALL = "Install ffmpeg with libsrt (apt or brew install ffmpeg), or send RTMP, RTSP or UDP instead."
 
 
 def open_srt(uri: str, request: Request) -> MediaSource:
@@ -30,7 +31,7 @@ def open_srt(uri: str, request: Request) -> MediaSource:
     except SourceError as error:
         child.close()
         said = child.said()
-        raise SourceError(f"cannot open {label(uri)}: {said or error}", error.hint or _hint(uri)) from error
+        raise SourceError(f"cannot open {label(uri)}: {said or error}", HINT) from error
     except BaseException:
         child.close()
         raise
@@ -40,10 +41,16 @@ def find_ffmpeg(uri: str) -> str:
     """The path of an ffmpeg that speaks SRT."""
     program = shutil.which("ffmpeg")
     if program is None:
-        raise SourceError(f"cannot open {label(uri)}: SRT needs the program ffmpeg, which is not installed", INSTALL)
+        raise SourceError(
+            f"cannot open {label(uri)}: SRT needs the program ffmpeg, which is not installed", INSTALL
+        )
     try:
         answer = subprocess.run(
-            [program, "-hide_banner", "-protocols"], capture_output=True, text=True, timeout=ASK_SECONDS, check=False
+            [program, "-hide_banner", "-protocols"],
+            capture_output=True,
+            text=True,
+            timeout=ASK_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SourceError(f"cannot open {label(uri)}: {program} does not run ({error})", INSTALL) from error
@@ -60,10 +67,6 @@ def command(program: str, uri: str) -> list[str]:
     return [*quiet, *patience, "-i", uri, *repack, "-flush_packets", "1", "-f", "mpegts", "pipe:1"]
 
 
-def _hint(uri: str) -> str:
-    return "Check the address and that the sender is running; to be called instead of calling, add ?mode=listener."
-
-
 class Child:
     """A program whose output is read like a file.  It never outlives `close`."""
 
@@ -72,9 +75,8 @@ class Child:
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
         )
         self._complaints: deque[str] = deque(maxlen=20)
-        for pipe in (self._process.stderr,):
-            if pipe is not None and hasattr(os, "set_blocking"):
-                os.set_blocking(pipe.fileno(), False)
+        complaints: Any = self._process.stderr
+        os.set_blocking(complaints.fileno(), False)
 
     def read(self, size: int) -> bytes:
         """What has come, at least a byte; empty at the end."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from itertools import count
 from types import TracebackType
@@ -10,13 +10,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import av
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.frame import Color, Frame, Plane, StreamInfo
 from allaprima.realtime.sources import scenes
 from allaprima.realtime.sources.picture import view
 from allaprima.realtime.sources.request import Request, seconds
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 SIZE = (1280, 720)
 RATE = Fraction(30)
@@ -63,7 +62,7 @@ class TestSource:
     def stop(self) -> None:
         self._stopped.set()
 
-    def _play(self) -> Any:
+    def _play(self) -> Generator[Frame, None, None]:
         first, past = self._range
         begin = time.monotonic()
         for index in count() if past is None else range(past - first):
@@ -98,17 +97,18 @@ class TestSource:
 def open_test(uri: str, request: Request) -> TestSource:
     name, _, query = uri.partition(":")[2].partition("?")
     wishes = _wishes(uri, query)
-    asked: Request = Request(request.size or wishes.get("size") or SIZE, request.start, request.end, request.frames)
+    size: tuple[int, int] = request.size or wishes.get("size", SIZE)
+    Request(size)  # refuses impossible sizes in the URI as well
     rate, live = wishes.get("rate", RATE), wishes.get("live", False)
     try:
-        scene = scenes.open_scene(name, asked.size, rate)
+        scene = scenes.open_scene(name, size, rate)
     except (KeyError, ValueError) as error:
         raise SourceError(
             f"cannot open {uri}: there is no scene {name!r}", f"Scenes: {', '.join(scenes.SCENES)}."
         ) from error
-    first, past = _part(asked, rate, wishes.get("frames", None if live else FRAMES))
+    first, past = _part(request, rate, wishes.get("frames", None if live else FRAMES))
     if past is not None and past <= first:
-        raise SourceError(f"{uri}: there is nothing at {request.start} s", "Choose an earlier start, or more frames=.")
+        raise SourceError(f"{uri}: there is nothing at {request.start} s", "Choose an earlier start.")
     return TestSource(uri, scene, first, past, live)
 
 

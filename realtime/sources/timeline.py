@@ -1,20 +1,17 @@
 """When frames are shown: gaps filled, repeats nudged, a part cut out and moved to zero."""
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import av
+from typing import Any
 
 RESTART_SECONDS = 1
 """A timestamp this far before the last one means that the clock was set anew."""
 
 
-def fraction(value: object) -> Fraction | None:
+def fraction(value: Any) -> Fraction | None:
     """PyAV's rationals as `Fraction`; unset ones (None in PyAV 18, 0/1 from 19 on) as None."""
     if not value:
         return None
-    return Fraction(value.numerator, value.denominator)  # type: ignore[attr-defined]
+    return Fraction(value.numerator, value.denominator)
 
 
 class Timeline:
@@ -60,7 +57,7 @@ class Timeline:
     def shown(self, pts: int) -> int:
         return pts - (self._origin or 0)
 
-    def move(self, packet: "av.Packet") -> None:
+    def move(self, packet: Any) -> None:
         """Move a packet of another stream as the frames are moved."""
         ticks = self._jump - (self._origin or 0)
         tick = fraction(packet.time_base)
@@ -84,10 +81,10 @@ class Timeline:
 class Window:
     """Which frames and packets are kept, on the time line of the file."""
 
-    def __init__(self, time_base: Fraction, first: int | None, past: int | None) -> None:
+    def __init__(self, time_base: Fraction) -> None:
         self._time_base = time_base
-        self.first = first
-        self.past = past
+        self.first: Fraction | int | None = None
+        self.past: Fraction | int | None = None
 
     def before(self, pts: int) -> bool:
         return self.first is not None and pts < self.first
@@ -95,14 +92,14 @@ class Window:
     def after(self, pts: int) -> bool:
         return self.past is not None and pts >= self.past
 
-    def side_time(self, packet: "av.Packet") -> Fraction | None:
+    def side_time(self, packet: Any) -> Fraction | None:
         """A packet's time, in ticks of the video stream."""
         stamp = packet.pts if packet.pts is not None else packet.dts
         tick = fraction(packet.time_base)
         return None if stamp is None or tick is None else stamp * tick / self._time_base
 
-    def keeps(self, packet: "av.Packet") -> bool:
+    def keeps(self, packet: Any) -> bool:
         time = self.side_time(packet)
         if time is None:
             return self.first is None and self.past is None
-        return not (self.first is not None and time < self.first) and not (self.past is not None and time >= self.past)
+        return (self.first is None or time >= self.first) and (self.past is None or time < self.past)

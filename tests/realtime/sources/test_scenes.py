@@ -1,6 +1,7 @@
 """The painted scenes: what they promise about flow, occlusion, cuts and noise."""
 
 import functools
+import itertools
 from fractions import Fraction
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from allaprima.realtime.sources.scenes import SCENES, SHOT_FRAMES, Scene, open_scene
 
-SMALL = (320, 180)
+SMALL, MEDIUM = (320, 180), (640, 360)
 DAY_FRAMES = 24 * 3600 * 30  # a day of video: times so large that single precision would show
 
 
@@ -26,13 +27,11 @@ def pull(picture, flow):
 
 
 def errors(source, index):
-    """Mean difference on visible pixels to the frame before: pulled along the flow, and left in place."""
+    """Differences on visible pixels to the frame before: pulled along the flow, and left in place."""
     flow, occluded = source.motion(index)
     now, before = source.frame(index).astype(np.float32), source.frame(index - 1)
     seen = ~occluded
-    moved = np.abs(pull(before, flow) - now).mean(-1)[seen].mean()
-    unmoved = np.abs(before - now).mean(-1)[seen].mean()
-    return moved, unmoved
+    return np.abs(pull(before, flow) - now).mean(-1)[seen], np.abs(before - now).mean(-1)[seen]
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -76,18 +75,17 @@ def test_unknown_name_lists_the_known_ones():
     assert not isinstance(caught.value, KeyError)
 
 
-@pytest.mark.parametrize("index", [1, 45, 640, 3333, DAY_FRAMES])
-def test_the_flow_carries_one_frame_into_the_next(index):
-    moved, unmoved = errors(scene("landscape"), index)
-    assert moved < 0.8
-    assert moved < 0.25 * unmoved
-
-
-@pytest.mark.parametrize("index", [61, 100, 119])
-def test_the_flow_carries_the_second_shot(index):
-    moved, unmoved = errors(scene("cut"), index)
-    assert moved < 1.0
-    assert moved < 0.3 * unmoved
+# Pixels on an outline mix two layers that move apart; no flow fits both, and they make up the mean error.
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("landscape", k) for k in (1, 45, 640, 3333, DAY_FRAMES)] + [("cut", k) for k in (61, 100, 119)],
+)
+def test_the_flow_carries_one_frame_into_the_next(name, index):
+    moved, unmoved = errors(scene(name, MEDIUM), index)
+    assert moved.mean() < 1.0
+    assert moved.mean() < 0.3 * unmoved.mean()
+    assert np.percentile(moved, 85) < 1.5
+    assert np.percentile(unmoved, 85) > 2.5
 
 
 def test_the_two_shots_move_in_opposite_directions():
@@ -113,11 +111,21 @@ def test_nothing_corresponds_at_the_first_frame():
 @pytest.mark.parametrize("index", [1, 300, 2000])
 def test_little_is_occluded_and_what_is_would_be_wrong(index):
     """Pulled along the flow, occluded pixels show something else; that is why they must be known."""
-    source = scene("landscape", (640, 360))
+    source = scene("landscape", MEDIUM)
     flow, occluded = source.motion(index)
     difference = np.abs(pull(source.frame(index - 1), flow) - source.frame(index)).mean(-1)
     assert 0.001 < occluded.mean() < 0.08
     assert difference[occluded].mean() > 8 * difference[~occluded].mean()
+
+
+@pytest.mark.parametrize("index", [10, 900])
+def test_reflections_stand_below_what_they_reflect(index):
+    """The sun's path on the water; its warm light is the brightest red in sky and lake."""
+    red = scene("landscape", MEDIUM).frame(index)[..., 0].astype(np.float32)
+    sun = red[80:110].mean(0)
+    path = cv2.blur(red[204:212].mean(0)[None], (25, 1))[0]
+    sun_column = np.flatnonzero(sun > 0.98 * sun.max()).mean()
+    assert abs(int(path[200:].argmax()) + 200 - sun_column) < 20
 
 
 def test_what_enters_at_the_side_is_occluded():
@@ -129,14 +137,15 @@ def test_what_enters_at_the_side_is_occluded():
 
 def test_water_appears_behind_a_boat():
     """Something that passes uncovers what lies at its back and covers what lies ahead."""
-    source = scene("landscape", (640, 360))
+    source = scene("landscape", MEDIUM)
     flow, occluded = source.motion(20)
-    sails = slice(180, 230)  # rows of the middle boat's sails, which go left; behind them nothing is near
-    own = np.isclose(np.median(flow[sails, 400:], axis=0)[:, 0], 1.3, atol=0.3)
-    columns = 400 + np.flatnonzero(own)
-    behind = occluded[sails, columns.max() - 40 : columns.max() + 12]
-    ahead = occluded[sails, columns.min() - 40 : columns.min() + 2]
-    assert behind.sum() > 3 * max(int(ahead.sum()), 1)
+    sails = slice(185, 225)  # rows of the middle boat's sails; it goes left by 1.3 pixels a frame
+    columns = np.flatnonzero((np.abs(flow[sails, 300:500, 0] - 1.3) < 0.2).any(0)) + 300
+    middle = (columns.min() + columns.max()) // 2
+    ahead = occluded[sails, columns.min() - 5 : middle - 8].mean()
+    behind = occluded[sails, middle + 8 : columns.max() + 5].mean()
+    assert behind > 0.01
+    assert behind > 3 * ahead
 
 
 def test_cuts_come_every_shot():
@@ -184,9 +193,9 @@ def test_still_noise_does_not_move():
 
 def test_layers_come_round_without_a_jump():
     """Each layer's texture ends somewhere in the first minutes; no step there may stand out."""
-    source = scene("landscape", (96, 54))
-    frames = np.stack([source.frame(k) for k in range(7500)])
-    step = np.array([np.abs(b.astype(np.int16) - a).mean() for a, b in zip(frames, frames[1:], strict=False)])
+    source = scene("landscape", (96, 54), Fraction(10))
+    frames = [source.frame(k).astype(np.int16) for k in range(2500)]
+    step = np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(frames)])
     usual = np.convolve(step, np.ones(31) / 31, "same")
     assert (step[31:-31] < 1.5 * usual[31:-31] + 0.3).all()
 

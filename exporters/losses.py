@@ -1,0 +1,123 @@
+"""What a painted picture is judged by during training.
+
+Normalisation is stated once, here: every term is a ratio or a mean over pixels in 0..1, so that the
+weights in a training config mean the same for any loss network and any picture size.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from allaprima.exporters.networks import pack, unpack
+from allaprima.realtime.errors import ConfigError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+Features = dict[str, Tensor]
+MEAN = (123.68, 116.779, 103.939)
+"""Mean RGB that the VGG nets subtract, of 255."""
+LAYERS = ("1_1", "1_2", "pool", "2_1", "2_2", "pool", "3_1", "3_2", "3_3", "3_4")
+STYLE_LAYERS = ("1_2", "2_2", "3_2", "3_4")
+CONTENT_LAYER = "3_3"
+
+
+class LossNetwork:
+    """VGG-19 up to relu3_4, or a distilled net of its layout, from a safetensors file.
+
+    Tensors are ``conv1_1.weight`` and so on.  A file with a ``pre`` convolution takes pictures in 0..1
+    and pads by reflection; one without takes the mean off first, as the original does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(f"loss network {path} cannot be read: {error}") from error
+        missing = [f"conv{n}.weight" for n in LAYERS if n != "pool" and f"conv{n}.weight" not in tensors]
+        if missing:
+            raise ConfigError(f"{path.name} is not a VGG-19: {missing[0]} is missing")
+        self._weights = {k: v.to(torch.bfloat16) for k, v in tensors.items()}
+        self._distilled = "pre.weight" in tensors
+
+    def __call__(self, rgb: Tensor, last: str = LAYERS[-1]) -> Features:
+        """ReLU features of ``rgb`` ``(N, 3, H, W)`` in 0..1, by layer, up to ``last``."""
+        if self._distilled:
+            x = self._conv("pre", rgb.to(torch.bfloat16), 0)
+        else:
+            x = (rgb * 255 - rgb.new_tensor(MEAN).view(1, 3, 1, 1)).to(torch.bfloat16)
+        x = x.contiguous(memory_format=torch.channels_last)
+        found: Features = {}
+        for layer in LAYERS:
+            if layer == "pool":
+                x = F.max_pool2d(x, 2)
+                continue
+            x = found[layer] = F.relu(self._conv(f"conv{layer}", x, 1))
+            if layer == last:
+                break
+        return found
+
+    def _conv(self, name: str, x: Tensor, padding: int) -> Tensor:
+        if padding and self._distilled:
+            x, padding = F.pad(x, (1, 1, 1, 1), mode="reflect"), 0
+        return F.conv2d(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], padding=padding)
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices ``(N, C, C)`` of ``(N, C, H, W)`` features, divided by the number of positions."""
+    flat = features.float().flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def style_loss(painted: Features, grams: Features) -> Tensor:
+    """Mean over layers of ``|G(o) - G(s)|^2 / |G(s)|^2`` for one picture: 0 is the artwork's own texture.
+
+    Relative, so that layers weigh alike; ``grams`` are those of the artwork, ``(1, C, C)`` each.
+    """
+    terms = [(gram(painted[k]) - g).square().sum() / g.square().sum() for k, g in grams.items()]
+    return torch.stack(terms).mean()
+
+
+def content_loss(painted: Tensor, photo: Tensor) -> Tensor:
+    """``|F(o) - F(c)|^2 / |F(c)|^2`` of the content features, averaged over the batch."""
+    difference = (painted.float() - photo.float()).square().flatten(1).sum(1)
+    return (difference / photo.float().square().flatten(1).sum(1)).mean()
+
+
+def total_variation(rgb: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours, horizontal plus vertical."""
+    return (rgb[..., :, 1:] - rgb[..., :, :-1]).abs().mean() + (
+        rgb[..., 1:, :] - rgb[..., :-1, :]
+    ).abs().mean()
+
+
+def out_of_range(rgb: Tensor) -> Tensor:
+    """Mean square of what lies outside 0..1: colors no screen can show."""
+    return (rgb - rgb.clamp(0, 1)).square().mean()
+
+
+def identity_loss(output: Tensor, packed: Tensor) -> Tensor:
+    """Mean square error of the auto-encoder branch (StyleBank, eq. 1), on packed pictures."""
+    return (output - packed).square().mean()
+
+
+# ---- RGB and packed pictures ----
+
+KR, KB = 0.2126, 0.0722
+
+
+def pack_rgb(rgb: Tensor) -> Tensor:
+    """RGB ``(N, 3, H, W)`` in 0..1 to a packed BT.709 picture; chroma is averaged over 2x2."""
+    r, g, b = rgb.unbind(1)
+    y = KR * r + (1 - KR - KB) * g + KB * b
+    chroma = torch.stack([(b - y) / (1 - KB), (r - y) / (1 - KR)], 1)
+    return pack((2 * y - 1).unsqueeze(1), F.avg_pool2d(chroma, 2))
+
+
+def unpack_rgb(packed: Tensor) -> Tensor:
+    """Inverse of `pack_rgb`, not clamped; chroma is interpolated."""
+    luma, chroma = unpack(packed)
+    u, v = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False).unbind(1)
+    y = (luma[:, 0] + 1) / 2
+    b, r = y + (1 - KB) * u, y + (1 - KR) * v
+    return torch.stack([r, (y - KR * r - KB * b) / (1 - KR - KB), b], 1)

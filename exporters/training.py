@@ -1,0 +1,242 @@
+"""Train a StyleBank: T+1 steps (Chen et al., CVPR 2017, section 3.3) on photos and artworks."""
+
+import os
+import random
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from allaprima.exporters import losses
+from allaprima.exporters.data import load_photos, load_picture, random_crops
+from allaprima.exporters.networks import Generator
+from allaprima.realtime.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+MARGIN = 4
+"""Edge samples around a packed picture, as the engine pads its frames (16 pixels of luma)."""
+WARM_UP = 50
+"""Steps over which the learning rate rises."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Stage(_Table):
+    """A stretch of training; a value given here stands in for the config's own."""
+
+    loss_network: Path
+    steps: int
+    learning_rate: float | None = None
+    content: float | None = None
+    style: float | None = None
+    variation: float | None = None
+    steady: float | None = None
+
+
+class Card(_Table):
+    title: str = ""
+    artist: str = ""
+    year: str = ""
+    licence: str = "weights: Apache-2.0; artwork: public domain"
+
+
+class TrainConfig(_Table):
+    photos: Path
+    photo_prefixes: list[str] = []
+    photo_side: int = 300
+    artwork_side: int = 480
+    crop: int = 256
+    batch: int = 4
+    seed: int = 1
+    learning_rate: float = 1.5e-3
+    content: float = 1.0
+    style: float = 12.0
+    variation: float = 0.4
+    steady: float = 0.4
+    identity: float = 20.0
+    every_third_identity: bool = True
+    stages: list[Stage]
+    styles: dict[str, Path]
+    cards: dict[str, Card] = {}
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainConfig":
+        """Read a TOML file; relative paths in it start from the current folder."""
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"{path}: {where}: {first['msg']}", "see exporters/studio.toml") from error
+
+    def of(self, stage: Stage, key: str) -> float:
+        value = getattr(stage, key)
+        return float(getattr(self, key) if value is None else value)
+
+
+class Trainer:
+    """The state of a training run; `step` does one step, `save` and `load` keep it."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        if config.crop % 8 or config.crop < 64 or config.crop > config.photo_side:
+            raise ConfigError("crop must be a multiple of 8, at least 64, at most photo_side")
+        self.config = config
+        self.generator = Generator(list(config.styles), seed=config.seed)
+        self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate)
+        self.done = 0
+        self.photos = load_photos(config.photos, config.photo_prefixes, config.photo_side)
+        self._network: tuple[Path, losses.LossNetwork, dict[str, losses.Features]] | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(stage.steps for stage in self.config.stages)
+
+    def stage(self) -> tuple[Stage, int]:
+        """The current stage and how many of its steps are done."""
+        left = self.done
+        for stage in self.config.stages:
+            if left < stage.steps:
+                return stage, left
+            left -= stage.steps
+        return self.config.stages[-1], self.config.stages[-1].steps
+
+    def step(self) -> dict[str, float]:
+        """One step of the schedule; gives its loss terms.
+
+        Each step draws from its own seed, so a resumed run sees the pictures it would have seen.
+        """
+        stage, done = self.stage()
+        self._set_rate(stage, done)
+        chance = random.Random(f"{self.config.seed} {self.done}")
+        torch.manual_seed(self.config.seed * 1_000_003 + self.done)
+        photos = random_crops(self.photos, self.config.batch, self.config.crop, chance)
+        identity = self.config.every_third_identity and self.done % 3 == 2
+        terms = self._identity_terms(photos) if identity else self._style_terms(photos, stage, chance)
+        loss = torch.stack(list(terms.values())).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        self.optimizer.step()
+        self.done += 1
+        return {name: term.item() for name, term in terms.items()}
+
+    def _set_rate(self, stage: Stage, done: int) -> None:
+        rate = (
+            self.config.of(stage, "learning_rate")
+            * max(0.02, 1 - done / stage.steps)
+            * min(1, (done + 1) / WARM_UP)
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _identity_terms(self, photos: Tensor) -> dict[str, Tensor]:
+        packed = losses.pack_rgb(photos)
+        output = paint(self.generator, packed, [None] * len(photos))
+        return {"identity": self.config.identity * losses.identity_loss(output, packed)}
+
+    def _style_terms(self, photos: Tensor, stage: Stage, chance: random.Random) -> dict[str, Tensor]:
+        network, grams = self._loss_network(stage.loss_network)
+        styles = [chance.choice(list(self.config.styles)) for _ in photos]
+        rgb = losses.unpack_rgb(paint(self.generator, losses.pack_rgb(photos), list(styles)))
+        inside = rgb + (rgb.clamp(0, 1) - rgb).detach()  # clamped forward, straight through backward
+        painted = network(inside)
+        with torch.no_grad():
+            content = network(photos, losses.CONTENT_LAYER)[losses.CONTENT_LAYER]
+        per_picture = [
+            losses.style_loss({k: painted[k][i : i + 1] for k in losses.STYLE_LAYERS}, grams[name])
+            for i, name in enumerate(styles)
+        ]
+        weight = lambda key: self.config.of(stage, key)  # noqa: E731
+        terms = {
+            "content": weight("content") * losses.content_loss(painted[losses.CONTENT_LAYER], content),
+            "style": weight("style") * torch.stack(per_picture).mean(),
+            "variation": weight("variation") * losses.total_variation(inside),
+            "range": 10 * losses.out_of_range(rgb),
+        }
+        if weight("steady") > 0:
+            terms["steady"] = weight("steady") * self._unsteadiness(photos, rgb, styles, chance)
+        return terms
+
+    def _unsteadiness(self, photos: Tensor, rgb: Tensor, styles: list[str], chance: random.Random) -> Tensor:
+        """L1 between a painted crop and a smaller, noisy crop of the same photos painted by itself.
+
+        It asks for three things at once: that strokes move with the picture, that sensor noise stays
+        unseen, and that the border looks like the inside.
+        """
+        side = (self.config.crop * 13 // 16) // 8 * 8
+        top, left = (2 * chance.randint(0, (self.config.crop - side) // 2) for _ in range(2))
+        part = (..., slice(top, top + side), slice(left, left + side))
+        noisy = photos[part] + torch.randn_like(photos[part]) * chance.uniform(0.002, 0.015)
+        again = losses.unpack_rgb(paint(self.generator, losses.pack_rgb(noisy), list(styles)))
+        return (rgb[part] - again).abs().mean()
+
+    def _loss_network(self, path: Path) -> tuple[losses.LossNetwork, dict[str, losses.Features]]:
+        if self._network is None or self._network[0] != path:
+            network = losses.LossNetwork(path)
+            grams = {
+                name: artwork_grams(network, art, self.config.artwork_side)
+                for name, art in self.config.styles.items()
+            }
+            self._network = (path, network, grams)
+        return self._network[1:]
+
+    def save(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        state = {
+            "generator": self.generator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "done": self.done,
+        }
+        torch.save(state, part)
+        os.replace(part, path)
+
+    def load(self, path: Path) -> None:
+        state = load_checkpoint(path)
+        try:
+            self.generator.load_state_dict(state["generator"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"{path} is of another network or other styles") from error
+        self.done = state["done"]
+
+
+def paint(generator: Generator, packed: Tensor, styles: "list[str | None]") -> Tensor:
+    """The generator with the engine's margin around the picture, in bf16 where the CPU has it."""
+    wide = F.pad(packed, (MARGIN,) * 4, mode="replicate")
+    with torch.autocast(packed.device.type, dtype=torch.bfloat16):
+        output = generator(wide, styles)
+    return output.float()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+def artwork_grams(network: losses.LossNetwork, path: Path, side: int) -> losses.Features:
+    picture = load_picture(path, side)[None].float() / 255
+    height, width = (length // 8 * 8 for length in picture.shape[2:])
+    with torch.no_grad():
+        features = network(picture[..., :height, :width])
+    return {layer: losses.gram(features[layer]) for layer in losses.STYLE_LAYERS}
+
+
+def load_checkpoint(path: Path) -> "dict[str, dict[str, Tensor] | int]":  # type: ignore[type-arg]
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError) as error:
+        raise ConfigError(f"checkpoint {path} cannot be read: {error}") from error
+
+
+def train(trainer: Trainer, report: Callable[[int, dict[str, float]], None], keep: Path, every: int) -> None:
+    """Run the schedule to its end, saving to ``keep`` every ``every`` steps and when interrupted."""
+    try:
+        while trainer.done < trainer.total:
+            report(trainer.done, trainer.step())
+            if trainer.done % every == 0:
+                trainer.save(keep)
+    finally:
+        trainer.save(keep)
