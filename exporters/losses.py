@@ -15,18 +15,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 Features = dict[str, Tensor]
+Statistics = dict[str, tuple[Tensor, Tensor]]
 MEAN = (123.68, 116.779, 103.939)
 """Mean RGB that the VGG nets subtract, of 255."""
-LAYERS = ("1_1", "1_2", "pool", "2_1", "2_2", "pool", "3_1", "3_2", "3_3", "3_4")
+LAYERS = ("1_1", "1_2", "pool", "2_1", "2_2", "pool", "3_1", "3_2", "3_3", "3_4", "pool", "4_1")
 STYLE_LAYERS = ("1_2", "2_2", "3_2", "3_4")
+COARSE_LAYERS = ("3_4", "4_1")
 CONTENT_LAYER = "3_3"
 
 
 class LossNetwork:
-    """VGG-19 up to relu3_4, or a distilled net of its layout, from a safetensors file.
+    """The first layers of VGG-19, or of a distilled net of its layout, from a safetensors file.
 
-    Tensors are ``conv1_1.weight`` and so on.  A file with a ``pre`` convolution takes pictures in 0..1
-    and pads by reflection; one without takes the mean off first, as the original does.
+    Tensors are ``conv1_1.weight`` and so on, at least up to ``conv3_4``.  A file with a ``pre``
+    convolution takes pictures in 0..1 and pads by reflection; one without takes the mean off first, as
+    the original does.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,13 +37,14 @@ class LossNetwork:
             tensors = load_file(path)
         except (OSError, SafetensorError) as error:
             raise ConfigError(f"loss network {path} cannot be read: {error}") from error
-        missing = [f"conv{n}.weight" for n in LAYERS if n != "pool" and f"conv{n}.weight" not in tensors]
+        needed = [f"conv{name}.weight" for name in LAYERS[:-2] if name != "pool"]
+        missing = [name for name in needed if name not in tensors]
         if missing:
             raise ConfigError(f"{path.name} is not a VGG-19: {missing[0]} is missing")
         self._weights = {k: v.to(torch.bfloat16) for k, v in tensors.items()}
         self._distilled = "pre.weight" in tensors
 
-    def __call__(self, rgb: Tensor, last: str = LAYERS[-1]) -> Features:
+    def __call__(self, rgb: Tensor, last: str = "3_4") -> Features:
         """ReLU features of ``rgb`` ``(N, 3, H, W)`` in 0..1, by layer, up to ``last``."""
         if self._distilled:
             x = self._conv("pre", rgb.to(torch.bfloat16), 0)
@@ -63,19 +67,27 @@ class LossNetwork:
         return F.conv2d(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], padding=padding)
 
 
-def gram(features: Tensor) -> Tensor:
-    """Gram matrices ``(N, C, C)`` of ``(N, C, H, W)`` features, divided by the number of positions."""
+def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean ``(N, C)`` and covariance ``(N, C, C)`` over the positions of ``(N, C, H, W)`` features."""
     flat = features.float().flatten(2)
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
+    mean = flat.mean(2, keepdim=True)
+    flat = flat - mean
+    return mean[..., 0], flat @ flat.transpose(1, 2) / flat.shape[2]
 
 
-def style_loss(painted: Features, grams: Features) -> Tensor:
-    """Mean over layers of ``|G(o) - G(s)|^2 / |G(s)|^2`` for one picture: 0 is the artwork's own texture.
+def style_loss(painted: Features, artwork: Statistics) -> Tensor:
+    """How far one picture's texture is from the artwork's: 0 is the artwork's own.
 
-    Relative, so that layers weigh alike; ``grams`` are those of the artwork, ``(1, C, C)`` each.
+    Mean over layers of ``|m(o)-m(s)|^2 / |m(s)|^2 + |C(o)-C(s)|^2 / |C(s)|^2`` with mean and covariance
+    of the features.  A plain Gram matrix is the sum of both, and its mean part outweighs the rest so
+    much that a flat picture of the right average color already has a tenth of the loss.
     """
-    terms = [(gram(painted[k]) - g).square().sum() / g.square().sum() for k, g in grams.items()]
-    return torch.stack(terms).mean()
+    terms = []
+    for layer, (mean, covariance) in artwork.items():
+        m, c = statistics(painted[layer])
+        terms.append((m - mean).square().sum() / mean.square().sum())
+        terms.append((c - covariance).square().sum() / covariance.square().sum())
+    return torch.stack(terms).sum() / len(artwork)
 
 
 def content_loss(painted: Tensor, photo: Tensor) -> Tensor:

@@ -28,7 +28,11 @@ class _Table(BaseModel):
 class Stage(_Table):
     """A stretch of training; a value given here stands in for the config's own."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     loss_network: Path
+    coarse_network: Path | None = None
+    """A cheap second network whose deeper layers judge the large strokes."""
     steps: int
     learning_rate: float | None = None
     content: float | None = None
@@ -54,8 +58,8 @@ class TrainConfig(_Table):
     seed: int = 1
     learning_rate: float = 1.5e-3
     content: float = 1.0
-    style: float = 12.0
-    variation: float = 0.4
+    style: float = 6.0
+    variation: float = 0.2
     steady: float = 0.4
     identity: float = 20.0
     every_third_identity: bool = True
@@ -93,7 +97,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate)
         self.done = 0
         self.photos = load_photos(config.photos, config.photo_prefixes, config.photo_side)
-        self._network: tuple[Path, losses.LossNetwork, dict[str, losses.Features]] | None = None
+        self._judges: dict[Stage, list[Judge]] = {}
 
     @property
     def total(self) -> int:
@@ -143,21 +147,24 @@ class Trainer:
         return {"identity": self.config.identity * losses.identity_loss(output, packed)}
 
     def _style_terms(self, photos: Tensor, stage: Stage, chance: random.Random) -> dict[str, Tensor]:
-        network, grams = self._loss_network(stage.loss_network)
+        judges = self._judges_of(stage)
         styles = [chance.choice(list(self.config.styles)) for _ in photos]
         rgb = losses.unpack_rgb(paint(self.generator, losses.pack_rgb(photos), list(styles)))
         inside = rgb + (rgb.clamp(0, 1) - rgb).detach()  # clamped forward, straight through backward
-        painted = network(inside)
+        painted = [judge.network(inside, judge.layers[-1]) for judge in judges]
         with torch.no_grad():
-            content = network(photos, losses.CONTENT_LAYER)[losses.CONTENT_LAYER]
-        per_picture = [
-            losses.style_loss({k: painted[k][i : i + 1] for k in losses.STYLE_LAYERS}, grams[name])
+            content = judges[0].network(photos, losses.CONTENT_LAYER)[losses.CONTENT_LAYER]
+        style = [
+            losses.style_loss({k: features[k][i : i + 1] for k in judge.layers}, judge.artworks[name])
+            * len(judge.layers)
+            for judge, features in zip(judges, painted, strict=True)
             for i, name in enumerate(styles)
         ]
+        layers = sum(len(judge.layers) for judge in judges)
         weight = lambda key: self.config.of(stage, key)  # noqa: E731
         terms = {
-            "content": weight("content") * losses.content_loss(painted[losses.CONTENT_LAYER], content),
-            "style": weight("style") * torch.stack(per_picture).mean(),
+            "content": weight("content") * losses.content_loss(painted[0][losses.CONTENT_LAYER], content),
+            "style": weight("style") * torch.stack(style).sum() / (layers * len(photos)),
             "variation": weight("variation") * losses.total_variation(inside),
             "range": 10 * losses.out_of_range(rgb),
         }
@@ -178,15 +185,13 @@ class Trainer:
         again = losses.unpack_rgb(paint(self.generator, losses.pack_rgb(noisy), list(styles)))
         return (rgb[part] - again).abs().mean()
 
-    def _loss_network(self, path: Path) -> tuple[losses.LossNetwork, dict[str, losses.Features]]:
-        if self._network is None or self._network[0] != path:
-            network = losses.LossNetwork(path)
-            grams = {
-                name: artwork_grams(network, art, self.config.artwork_side)
-                for name, art in self.config.styles.items()
-            }
-            self._network = (path, network, grams)
-        return self._network[1:]
+    def _judges_of(self, stage: Stage) -> "list[Judge]":
+        if stage not in self._judges:
+            judges = [Judge(stage.loss_network, losses.STYLE_LAYERS, self.config)]
+            if stage.coarse_network is not None:
+                judges.append(Judge(stage.coarse_network, losses.COARSE_LAYERS, self.config))
+            self._judges = {stage: judges}
+        return self._judges[stage]
 
     def save(self, path: Path) -> None:
         part = path.with_suffix(".part")
@@ -216,12 +221,22 @@ def paint(generator: Generator, packed: Tensor, styles: "list[str | None]") -> T
     return output.float()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def artwork_grams(network: losses.LossNetwork, path: Path, side: int) -> losses.Features:
-    picture = load_picture(path, side)[None].float() / 255
-    height, width = (length // 8 * 8 for length in picture.shape[2:])
-    with torch.no_grad():
-        features = network(picture[..., :height, :width])
-    return {layer: losses.gram(features[layer]) for layer in losses.STYLE_LAYERS}
+class Judge:
+    """A loss network, the layers it judges style by, and what the artworks look like there."""
+
+    def __init__(self, path: Path, layers: tuple[str, ...], config: TrainConfig) -> None:
+        self.network = losses.LossNetwork(path)
+        self.layers = layers
+        self.artworks = {
+            name: self._statistics(art, config.artwork_side) for name, art in config.styles.items()
+        }
+
+    def _statistics(self, path: Path, side: int) -> losses.Statistics:
+        picture = load_picture(path, side)[None].float() / 255
+        height, width = (length // 8 * 8 for length in picture.shape[2:])
+        with torch.no_grad():
+            features = self.network(picture[..., :height, :width], self.layers[-1])
+        return {layer: losses.statistics(features[layer]) for layer in self.layers}
 
 
 def load_checkpoint(path: Path) -> "dict[str, dict[str, Tensor] | int]":  # type: ignore[type-arg]

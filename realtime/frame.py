@@ -59,7 +59,7 @@ class Frame:
     """`time.monotonic()` when the source had the frame: latency is measured from here."""
     duration: int = 0
     """How long it is shown, in `time_base` units; 0 when the source does not say."""
-    side: "tuple[av.Packet, ...]" = field(default=(), repr=False)
+    side: "tuple[av.Packet[Any], ...]" = field(default=(), repr=False)
     """Audio and subtitle packets that belong with this picture, in stream order; sinks copy them."""
 
     @property

@@ -16,13 +16,14 @@ from allaprima.realtime.frame import Frame
 from allaprima.realtime.mailbox import Closed, Mailbox, OnFull
 from allaprima.realtime.metrics import Stages
 from allaprima.realtime.sinks import Sink
+from allaprima.realtime.sinks.base import Attentive
 from allaprima.realtime.sources import Source
 from allaprima.realtime.stylebank import Style
 from allaprima.realtime.stylizer import Stylizer
 
 FILE_QUEUE, LIVE_INBOX, LIVE_OUTBOX = 4, 1, 2
 POLL = 0.1
-"""Seconds after which a waiting engine looks whether it was asked to stop."""
+"""Seconds after which a waiting thread looks up: was it asked to stop, was a key pressed?"""
 PATIENCE = 10.0
 """Seconds a thread may take to end once nothing more is expected of it."""
 
@@ -200,7 +201,11 @@ class _Outlet:
             with self._sink:
                 while True:
                     try:
-                        frame = self.mailbox.get()
+                        frame = self.mailbox.get(timeout=POLL)
+                    except TimeoutError:
+                        if isinstance(self._sink, Attentive):
+                            self._sink.poll()
+                        continue
                     except Closed:
                         break
                     began = time.perf_counter()

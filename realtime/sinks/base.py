@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from allaprima.realtime.frame import Frame
 
@@ -37,6 +37,14 @@ class Sink(Protocol):
         """A clean exit finishes the output; an exception throws the half-written output away."""
 
     def write(self, frame: Frame) -> None: ...
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A sink that has something to do while no frame comes: a window with keys."""
+
+    def poll(self) -> None:
+        """Called about ten times a second while the sink waits, from the thread that writes."""
 
 
 class Controls(Protocol):

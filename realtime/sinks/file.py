@@ -1,6 +1,7 @@
 """``out.mp4``: a video file, with the sound and the times of the source."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,9 +130,8 @@ def _options(extension: str, info: StreamInfo) -> dict[str, str]:
 
 
 def _hint(error: OSError | av.FFmpegError) -> str:
-    name = type(error).__name__
-    if getattr(error, "errno", 0) == 28:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The disk is full: free some space, or write to another one."
-    if "Permission" in name:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Choose a folder of your own."
     return ""

@@ -13,6 +13,7 @@ from allaprima.realtime.sinks import codecs
 from allaprima.realtime.sinks.codecs import Plan
 from allaprima.realtime.sinks.picture import Converter, even, tag, to_av
 from allaprima.realtime.sinks.side import STRICT, AnyPacket, SideStreams, own_tags
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
@@ -37,6 +38,7 @@ class Muxer:
         self._last_pts: int | None = None
         self._convert = Converter()
         self._color = _coded_color(info.color, plan)
+        self.notes += _pixel_shape(info.sample_aspect, plan, format_name)
         self._tail = _Tail(format_name in STRICT)
         self._step = max(1, round(1 / (info.rate * info.time_base))) if info.rate else 1
         self._container: OutputContainer = av.open(
@@ -64,6 +66,7 @@ class Muxer:
             context.thread_type = "FRAME"  # their own threads; slices cost quality
         if encoder.codec == "hevc" and self._container.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # Apple's players know only this one
+        context.flags |= int(Flags.frame_duration)  # else packets forget how long a picture lasts
         if live:
             _for_joining(context, plan, info.rate)
         _open(context, encoder.name)
@@ -156,6 +159,14 @@ def _coded_color(color: Color, plan: Plan) -> Color:
     return replace(color, matrix=matrix or color.matrix, range=range_)
 
 
+def _pixel_shape(aspect: Fraction, plan: Plan, format_name: str) -> list[str]:
+    """PyAV cannot set the field matroska keeps it in; h264 and hevc say it in their own headers."""
+    if aspect in (0, 1) or format_name not in ("matroska", "webm") or plan.encoder.codec in ("h264", "hevc"):
+        return []
+    shape = f"{aspect.numerator}:{aspect.denominator}"
+    return [f"pixels will be shown square, not {shape}: {format_name} cannot say it"]
+
+
 def _coded_size(size: tuple[int, int], plan: Plan, notes: list[str]) -> tuple[int, int]:
     encoder = plan.encoder
     coded = even(size) if encoder.even else size
@@ -173,7 +184,7 @@ def _coded_size(size: tuple[int, int], plan: Plan, notes: list[str]) -> tuple[in
 def _for_joining(context: Any, plan: Plan, rate: Fraction | None) -> None:
     """A receiver may come in at any time: a key frame every two seconds, its headers with it."""
     context.gop_size = max(1, round(2 * (rate or 30)))
-    context.flags &= ~int(av.codec.context.Flags.global_header)
+    context.flags &= ~int(Flags.global_header)
     if plan.bit_rate:
         # Half a second of buffer: no picture is so large that it holds up the next ones.
         context.options |= {"maxrate": str(plan.bit_rate), "bufsize": str(plan.bit_rate // 2)}

@@ -34,9 +34,7 @@ class NetworkSink:
     def __init__(self, uri: str, info: StreamInfo, encoder: EncoderOptions = OWN_CHOICE) -> None:
         scheme = uri.partition(":")[0].lower()
         format_name = FORMATS[scheme]
-        plan = codecs.plan(
-            encoder, "libx264", live=True, bit_rate=codecs.live_bit_rate(info.size, info.rate)
-        )
+        plan = codecs.plan(encoder, "libx264", live=True, bit_rate=codecs.live_bit_rate(info.size, info.rate))
         if plan.encoder.codec not in CODECS[format_name]:
             raise SinkError(
                 f"{scheme} cannot carry {plan.encoder.codec}",

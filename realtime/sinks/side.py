@@ -69,7 +69,8 @@ class SideStreams:
     def _lane(self, container: OutputContainer, stream: Stream, held: str) -> _Lane | None:
         context = stream.codec_context
         codec = context.codec.canonical_name if context else "an unknown codec"
-        if context and codec in (COPIED[held] if held in COPIED else holds(held)):
+        # Decoders have names of their own: pgssub for hdmv_pgs_subtitle.
+        if context and (codec in COPIED[held] if held in COPIED else context.codec.name in holds(held)):
             return _Copy(container, stream, strict=held in STRICT)
         if isinstance(stream, AudioStream) and held in AUDIO:
             self.notes.append(f"audio re-encoded to {_short(AUDIO[held])} because {held} cannot hold {codec}")
@@ -140,11 +141,13 @@ def duplicate(packet: AnyPacket, shift: Fraction = Fraction(0)) -> AnyPacket:
     """A packet over the same bytes: muxing changes a packet's times, and other sinks share it."""
     data: Any = packet  # any buffer will do, says PyAV's code; its stubs know only bytes
     copy: AnyPacket = av.Packet(data)
-    time_base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
-    ticks = round(shift / time_base) if shift else 0
+    ticks = 0
+    if packet.time_base:
+        copy.time_base = packet.time_base
+        ticks = round(shift * packet.time_base.denominator / packet.time_base.numerator)
     copy.pts = None if packet.pts is None else packet.pts + ticks
     copy.dts = None if packet.dts is None else packet.dts + ticks
-    copy.duration, copy.time_base = packet.duration, packet.time_base
+    copy.duration = packet.duration
     copy.is_keyframe = packet.is_keyframe
     for extra in packet.iter_sidedata():
         copy.set_sidedata(extra)

@@ -97,6 +97,11 @@ def test_pixel_shape_and_title(studio, tmp_path, name):
         assert "old" not in container.metadata.values()
 
 
+def test_a_pixel_shape_that_is_lost_is_noted(studio, tmp_path):
+    sink = studio.write(tmp_path / "a.webm", range(3), studio.info(sample_aspect=Fraction(4, 3)))
+    assert sink.notes == ["pixels will be shown square, not 4:3: webm cannot say it"]
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "coded"),
     [

@@ -40,6 +40,7 @@ def receiver():
             thread.start()
             stack.callback(thread.join, 2)
             stack.callback(done.set)
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)
             return f"tcp://127.0.0.1:{listener.getsockname()[1]}", received, thread
 
         yield start
