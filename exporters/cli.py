@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from allaprima.realtime.errors import AllaprimaError, ConfigError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -20,17 +21,14 @@ def _root() -> None:
 @app.command()
 def train(
     config: Config,
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoint and the contact sheets.")] = Path(
-        "runs/studio"
-    ),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")
-    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint and the contact sheets.")] = Path("runs/studio"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
     every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints and sheets.")] = 200,
 ) -> None:
     """Train encoder, decoder and a bank of styles from photos and artworks."""
-    from allaprima.exporters import training
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from allaprima.exporters import training
 
     trainer = training.Trainer(training.TrainConfig.read(config))
     out.mkdir(parents=True, exist_ok=True)
@@ -92,8 +90,7 @@ def export(
     settings = TrainConfig.read(config)
     generator = load_generator(checkpoint)
     cards = {
-        n: StyleCard(name=n, **(settings.cards[n].model_dump() if n in settings.cards else {}))
-        for n in generator.bank
+        n: StyleCard(name=n, **(settings.cards[n].model_dump() if n in settings.cards else {})) for n in generator.bank
     }
     record = {
         "steps": int(load_checkpoint(checkpoint)["done"]),
@@ -132,6 +129,7 @@ def save_sheet(generator: Any, pictures: list[Any], path: Path) -> None:
     """One column for each picture; rows: the picture, the auto-encoder, then every style."""
     import cv2
     import numpy as np
+
     from allaprima.exporters.export import paint_pictures
 
     size = (min(p.shape[1] for p in pictures) // 8 * 8, min(p.shape[2] for p in pictures) // 8 * 8)

@@ -6,8 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from allaprima.realtime.errors import ConfigError
 from torch import Tensor
+
+from allaprima.realtime.errors import ConfigError
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 

@@ -11,12 +11,13 @@ from tempfile import mkdtemp
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
 from allaprima.exporters import losses
 from allaprima.exporters.networks import Decoder, Encoder, Filters, Generator, apply_bank
 from allaprima.exporters.training import paint
 from allaprima.realtime.bundle import FORMAT, NETS, StyleCard, file_hash, write_style
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 OPSET = 17
 
@@ -28,9 +29,7 @@ class Bank(nn.Module):
         super().__init__()
         self.names = names
 
-    def forward(
-        self, deep: Tensor, fine: Tensor, strength: Tensor, *filters: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, deep: Tensor, fine: Tensor, strength: Tensor, *filters: Tensor) -> tuple[Tensor, Tensor]:
         return apply_bank(deep, fine, dict(zip(self.names, filters, strict=True)), strength)
 
 
@@ -108,14 +107,10 @@ def export_nets(encoder: Encoder, decoder: Decoder, filters: Filters, folder: Pa
         ["deep", "fine", "strength", *names],
         ["deep_out", "fine_out"],
     )
-    _export(
-        FoldedDecoder(decoder).eval(), (deep, fine), folder / "decoder.onnx", ["deep", "fine"], ["packed"]
-    )
+    _export(FoldedDecoder(decoder).eval(), (deep, fine), folder / "decoder.onnx", ["deep", "fine"], ["packed"])
 
 
-def _export(
-    net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]
-) -> None:
+def _export(net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]) -> None:
     pictures = {"packed", "deep", "fine", "deep_out", "fine_out"}
     axes = {name: {2: f"{name}_h", 3: f"{name}_w"} for name in {*inputs, *outputs} & pictures}
     with warnings.catch_warnings():
@@ -132,9 +127,7 @@ def _export(
         )
 
 
-def paint_pictures(
-    generator: Generator, pictures: list[Tensor], style: str | None
-) -> list[NDArray[np.uint8]]:
+def paint_pictures(generator: Generator, pictures: list[Tensor], style: str | None) -> list[NDArray[np.uint8]]:
     """Paint ``(3, H, W)`` uint8 RGB pictures (sides multiples of 8) in one style; ``(H, W, 3)`` uint8 each."""
     batch = torch.stack(pictures).float() / 255
     with torch.no_grad():

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from allaprima.exporters.networks import pack, unpack
-from allaprima.realtime.errors import ConfigError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from allaprima.exporters.networks import pack, unpack
+from allaprima.realtime.errors import ConfigError
 
 Features = dict[str, Tensor]
 Statistics = dict[str, tuple[Tensor, Tensor]]
@@ -98,9 +99,7 @@ def content_loss(painted: Tensor, photo: Tensor) -> Tensor:
 
 def total_variation(rgb: Tensor) -> Tensor:
     """Mean absolute difference of neighbours, horizontal plus vertical."""
-    return (rgb[..., :, 1:] - rgb[..., :, :-1]).abs().mean() + (
-        rgb[..., 1:, :] - rgb[..., :-1, :]
-    ).abs().mean()
+    return (rgb[..., :, 1:] - rgb[..., :, :-1]).abs().mean() + (rgb[..., 1:, :] - rgb[..., :-1, :]).abs().mean()
 
 
 def out_of_range(rgb: Tensor) -> Tensor:

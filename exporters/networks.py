@@ -103,18 +103,14 @@ def new_filters(deep: int = 64, fine: int = 32, generator: torch.Generator | Non
     }
 
 
-def apply_bank(
-    deep: Tensor, fine: Tensor, filters: Filters, strength: Tensor | float
-) -> tuple[Tensor, Tensor]:
+def apply_bank(deep: Tensor, fine: Tensor, filters: Filters, strength: Tensor | float) -> tuple[Tensor, Tensor]:
     """One style's filters on the features; ``strength`` 0 leaves them as they are (the auto-encoder).
 
     Deep features go through convolution, conditional instance norm, ReLU and convolution; the fine
     ones through one linear convolution.  ``strength`` in 0..1 mixes with the untouched features.
     """
     x = F.relu(
-        instance_norm(
-            F.conv2d(deep, filters["deep1"], padding=1), filters["deep1_scale"], filters["deep1_shift"]
-        )
+        instance_norm(F.conv2d(deep, filters["deep1"], padding=1), filters["deep1_scale"], filters["deep1_shift"])
     )
     x = F.conv2d(x, filters["deep2"], padding=1) + filters["deep2_bias"].view(1, -1, 1, 1)
     y = F.conv2d(fine, filters["fine1"], padding=1) + filters["fine1_bias"].view(1, -1, 1, 1)
@@ -146,15 +142,11 @@ class Decoder(nn.Module):
         luma = weight[:4].view(2, 2, 2, 2, *weight.shape[2:])  # sub-row, sub-column, row, column
         luma = luma.permute(2, 0, 3, 1, 4, 5, 6).reshape(16, *weight.shape[2:])
         chroma = weight[4:].reshape(8, *weight.shape[2:])
-        bias = torch.cat(
-            [self.bias[:4].view(2, 2).repeat(2, 2).flatten(), self.bias[4:].repeat_interleave(4)]
-        )
+        bias = torch.cat([self.bias[:4].view(2, 2).repeat(2, 2).flatten(), self.bias[4:].repeat_interleave(4)])
         return torch.cat([luma, chroma]), bias
 
     def features(self, deep: Tensor, fine: Tensor) -> Tensor:
-        up = F.interpolate(
-            self.up(self.deep_block(deep)), scale_factor=2, mode="bilinear", align_corners=False
-        )
+        up = F.interpolate(self.up(self.deep_block(deep)), scale_factor=2, mode="bilinear", align_corners=False)
         return F.relu(self.fine_blocks(F.relu(up + fine)))
 
     def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
@@ -171,10 +163,7 @@ class Generator(nn.Module):
         self.decoder = Decoder(deep, fine)
         first = new_filters(deep, fine, torch.Generator().manual_seed(seed))
         self.bank = nn.ModuleDict(
-            {
-                name: nn.ParameterDict({k: nn.Parameter(v.clone()) for k, v in first.items()})
-                for name in styles
-            }
+            {name: nn.ParameterDict({k: nn.Parameter(v.clone()) for k, v in first.items()}) for name in styles}
         )
 
     def forward(self, packed: Tensor, styles: list[str | None], strength: float = 1.0) -> Tensor:

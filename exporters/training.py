@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
 from allaprima.exporters import losses
 from allaprima.exporters.data import load_photos, load_picture, random_crops
 from allaprima.exporters.networks import Generator
 from allaprima.realtime.errors import ConfigError
-from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor
 
 MARGIN = 4
 """Edge samples around a packed picture, as the engine pads its frames (16 pixels of luma)."""
@@ -133,11 +134,7 @@ class Trainer:
         return {name: term.item() for name, term in terms.items()}
 
     def _set_rate(self, stage: Stage, done: int) -> None:
-        rate = (
-            self.config.of(stage, "learning_rate")
-            * max(0.02, 1 - done / stage.steps)
-            * min(1, (done + 1) / WARM_UP)
-        )
+        rate = self.config.of(stage, "learning_rate") * max(0.02, 1 - done / stage.steps) * min(1, (done + 1) / WARM_UP)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
@@ -227,9 +224,7 @@ class Judge:
     def __init__(self, path: Path, layers: tuple[str, ...], config: TrainConfig) -> None:
         self.network = losses.LossNetwork(path)
         self.layers = layers
-        self.artworks = {
-            name: self._statistics(art, config.artwork_side) for name, art in config.styles.items()
-        }
+        self.artworks = {name: self._statistics(art, config.artwork_side) for name, art in config.styles.items()}
 
     def _statistics(self, path: Path, side: int) -> losses.Statistics:
         picture = load_picture(path, side)[None].float() / 255

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from allaprima.realtime.errors import BundleError
 from numpy.typing import NDArray
 from platformdirs import user_data_dir
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from allaprima.realtime.errors import BundleError
 
 FORMAT = 1
 """Version of the bundle format; a bundle of another version is refused."""

@@ -14,8 +14,8 @@ from allaprima.realtime.pipeline import Masks, Progress, run
 from allaprima.realtime.report import OnFrame, Outcome
 from allaprima.realtime.sinks import EncoderOptions, Sink, open_sink
 from allaprima.realtime.sources import Source, open_source
-from allaprima.realtime.stylebank import Style
 from allaprima.realtime.steering import Steering, Stop
+from allaprima.realtime.stylebank import Style
 from allaprima.realtime.stylizer import Stylizer
 
 LEAVE = "none"

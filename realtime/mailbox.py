@@ -27,9 +27,7 @@ class Mailbox(Generic[T]):
     item behind it.
     """
 
-    def __init__(
-        self, size: int, on_full: OnFull = OnFull.BLOCK, merge: Callable[[T, T], T] | None = None
-    ) -> None:
+    def __init__(self, size: int, on_full: OnFull = OnFull.BLOCK, merge: Callable[[T, T], T] | None = None) -> None:
         self.size = size
         self.on_full = on_full
         self.dropped = 0

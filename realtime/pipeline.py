@@ -160,9 +160,7 @@ def _conduct(score: list[tuple[float, Style, int]], stylizer: Stylizer, seconds:
         stylizer.set_style(style, fade)
 
 
-def _account(
-    progress: Progress, inbox: Mailbox[Frame], outlets: "list[_Outlet]", source: Source, began: float
-) -> None:
+def _account(progress: Progress, inbox: Mailbox[Frame], outlets: "list[_Outlet]", source: Source, began: float) -> None:
     progress.painted += 1
     progress.seconds = time.perf_counter() - began
     progress.first_frame = progress.first_frame or progress.seconds

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from allaprima.realtime.bundle import Bundle, Filters, StyleCard
 from allaprima.realtime.errors import ConfigError, UnknownStyle
-from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 RESCAN = 0.5
@@ -117,9 +118,7 @@ class StyleBank:
             stamp = (path.stat().st_mtime_ns, path.stat().st_size)
         except OSError as error:
             self._scanned = 0.0
-            raise UnknownStyle(
-                f"style {name!r} has gone: {error.strerror}", closest(name, self.names())
-            ) from error
+            raise UnknownStyle(f"style {name!r} has gone: {error.strerror}", closest(name, self.names())) from error
         with self._lock:
             if path not in self._loaded or self._loaded[path][0] != stamp:
                 card, filters = self.bundle.load_style(path)

@@ -7,19 +7,19 @@ a wrong flow has confidence 0, so cuts and occlusions need no decision here.
 
 import threading
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
+from numpy.typing import NDArray
+
 from allaprima.realtime.backends import Blend, open_backend
 from allaprima.realtime.bundle import Bundle, shipped_bundle
 from allaprima.realtime.errors import ConfigError
 from allaprima.realtime.frame import Color, Frame
 from allaprima.realtime.metrics import Stages
+from allaprima.realtime.rgb import Rgb
 from allaprima.realtime.stylebank import Fade, Mix, Style, StyleBank
-from numpy.typing import NDArray
 
 STRONGEST = Blend(content=0.9, picture=0.8)
 """How much history each place takes at steadiness 1 and confidence 1."""
@@ -74,6 +74,7 @@ class Stylizer:
         self._backend: Any = None
         self._net: Any = None
         self._seen = self._painted = None
+        self._rgb = Rgb()
 
     # ---- what can be changed while a stream runs ----
 
@@ -148,7 +149,8 @@ class Stylizer:
             painted = backend.warp_blend(self._painted, painted, motion, blend.picture)
         self._seen, self._painted = picture, painted
         with stage("finish"):
-            return backend.download(self._finish(picture, painted, region), frame)
+            result: Frame = backend.download(self._finish(picture, painted, region), frame)
+        return result
 
     def _finish(self, picture: Any, painted: Any, region: Region | None) -> Any:
         if region is not None and region.style is None:
@@ -179,46 +181,7 @@ class Stylizer:
 
     def paint(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Paint one RGB picture ``(H, W, 3)`` uint8 of a stream and return the painted one, same shape."""
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-            raise ConfigError(f"paint wants uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
-        painted = self(frame_from_rgb(rgb))
-        return frame_to_rgb(painted)
-
-
-BT709 = Color(matrix=1, primaries=1, transfer=1, range=1)
-
-
-def frame_from_rgb(rgb: NDArray[np.uint8]) -> Frame:
-    """RGB ``(H, W, 3)`` uint8 to a yuv420p frame (BT.709, limited range)."""
-    height, width = rgb.shape[:2]
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-    yuv = picture.reformat(
-        format="yuv420p",
-        src_colorspace="ITU709",
-        dst_colorspace="ITU709",
-        src_color_range="JPEG",
-        dst_color_range="MPEG",
-    )
-    planes = tuple(
-        np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width] for p in yuv.planes
-    )
-    return Frame(planes, (width, height), 0, Fraction(1, 30), color=BT709)
-
-
-def frame_to_rgb(frame: Frame) -> NDArray[np.uint8]:
-    """A yuv420p frame to RGB ``(H, W, 3)`` uint8, by its own matrix and range."""
-    width, height = frame.size
-    picture = av.VideoFrame(width, height, "yuv420p")
-    for plane, source in zip(picture.planes, frame.planes, strict=True):
-        target = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        target[:, : plane.width] = source
-    kr, _ = frame.color.coefficients(height)
-    matrix = {0.2126: "ITU709", 0.2627: "BT2020"}.get(kr, "ITU601")
-    source_range = "JPEG" if frame.color.full_range else "MPEG"
-    rgb = picture.reformat(
-        format="rgb24", src_colorspace=matrix, src_color_range=source_range, dst_color_range="JPEG"
-    )
-    return rgb.to_ndarray()
+        return self._rgb.array(self(self._rgb.frame(rgb)))
 
 
 def scaled(steadiness: float) -> Blend:

@@ -47,7 +47,7 @@ def confidence(
     trust *= cv2.exp(change * change * np.float32(-PHOTOMETRIC / 255**2))
     x, y = cv2.split(where)
     trust[(x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)] = 0
-    return trust
+    return np.asarray(trust, np.float32)
 
 
 def stillness(backward: Flow, scale: float = 1.0) -> Map:
@@ -72,4 +72,4 @@ def _gradient2(flow: Flow) -> Map:
 
 def _soft(value: Map, threshold: Map) -> Map:
     """1 up to half the threshold, falling to 0 at the threshold."""
-    return np.clip(2 - 2 * value / threshold, 0, 1, dtype=np.float32)
+    return np.asarray(np.clip(2 - 2 * value / threshold, 0, 1), np.float32)

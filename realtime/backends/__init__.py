@@ -58,16 +58,14 @@ class Backend(Protocol):
     def motion(self, previous: Picture | None, current: Picture) -> Motion:
         """Flow and confidence between two pictures the engine saw; confidence is 0 without a previous."""
 
-    def warp_blend(
-        self, previous: Picture | None, current: Picture, motion: Motion, weight: float
-    ) -> Picture:
+    def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         """``current`` steadied by ``previous`` warped along the motion, at most by ``weight``."""
 
     def mix(self, a: Picture, b: Picture, t: Any) -> Picture:
         """``a + t (b - a)``; ``t`` is a number or a mask ``(H, W)`` float32, in 0..1."""
 
-    def load_net(self, bundle: Bundle) -> Net:
-        """Make the bundle's nets ready for this size."""
+    def load_net(self, bundle: Bundle, places: Blend, region: bool = False) -> Net:
+        """Make the bundle's nets ready: for history at the ``places`` above 0, and for a masked region."""
 
     def download(self, picture: Picture, like: Frame) -> Frame:
         """A picture becomes a frame again, with the times and side packets of ``like``."""

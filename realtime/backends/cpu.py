@@ -11,6 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
+from platformdirs import user_cache_dir
+
 from allaprima.kernels.reference.blend import blend
 from allaprima.kernels.reference.confidence import confidence, identity_grid, stillness
 from allaprima.kernels.reference.flow import Dis
@@ -20,12 +23,10 @@ from allaprima.realtime.backends.graph import join
 from allaprima.realtime.bundle import Bundle, Filters
 from allaprima.realtime.errors import BackendUnavailable
 from allaprima.realtime.frame import Color, Frame
-from numpy.typing import NDArray
-from platformdirs import user_cache_dir
 
 Bytes = NDArray[np.uint8]
 Map = NDArray[np.float32]
-Planes = tuple[Bytes, Bytes, Bytes]
+Planes = tuple[Bytes, ...]
 
 STRIDE = 8
 """The nets want luma sides that are multiples of this; smaller pictures are padded with their edge."""
@@ -72,9 +73,7 @@ class CpuBackend:
     def upload(self, frame: Frame) -> Picture:
         y, u, v = (
             _pad(plane, shape, margin)
-            for plane, shape, margin in zip(
-                frame.planes, self._shapes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True
-            )
+            for plane, shape, margin in zip(frame.planes, self._shapes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True)
         )
         height, width = self._small_grid.shape[:2]
         gray = y if self._factor == 1 else cv2.resize(y, (width, height), interpolation=cv2.INTER_AREA)
@@ -84,14 +83,10 @@ class CpuBackend:
         if previous is None:
             return Motion(np.zeros_like(self._small_grid), np.zeros(self._small_grid.shape[:2], np.float32))
         backward, forward = self._dis(previous.gray, current.gray)
-        trust = confidence(
-            backward, forward, previous.gray, current.gray, scale=self._factor, grid=self._small_grid
-        )
+        trust = confidence(backward, forward, previous.gray, current.gray, scale=self._factor, grid=self._small_grid)
         return Motion(backward, trust)
 
-    def warp_blend(
-        self, previous: Picture | None, current: Picture, motion: Motion, weight: float
-    ) -> Picture:
+    def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         if previous is None or weight == 0:
             return current
         still = motion.confidence * stillness(motion.flow, self._factor) * np.float32(weight)
@@ -123,9 +118,7 @@ class CpuBackend:
             like,
             planes=tuple(
                 _crop(p, q.shape, m)
-                for p, q, m in zip(
-                    picture.planes, like.planes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True
-                )
+                for p, q, m in zip(picture.planes, like.planes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True)
             ),
         )
 
@@ -178,9 +171,7 @@ class CpuNet:
         if region is not None:
             mask = _pad(region[0], self._backend._shapes[0], MARGIN)
             for part, size in (("deep", self._deep_size), ("fine", self._fine_size)):
-                self._set(
-                    request, f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None]
-                )
+                self._set(request, f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None])
         if self._history:
             self._set_motion(request, motion, blend)
         request.infer()
@@ -238,4 +229,4 @@ def _crop(plane: Bytes, shape: tuple[int, int], margin: int) -> Bytes:
 
 def _normalized_grid(size: tuple[int, int]) -> Map:
     """Positions of the pixel centres as GridSample wants them: -1..1, edges not aligned."""
-    return (identity_grid(size) * 2 + 1) / np.array(size, np.float32) - 1
+    return np.asarray((identity_grid(size) * 2 + 1) / np.array(size, np.float32) - 1, np.float32)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import openvino.opset13 as op
+from numpy.typing import NDArray
+
 from allaprima.realtime.bundle import NETS, Bundle
 from allaprima.realtime.frame import Color
-from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
 
@@ -20,9 +21,7 @@ Output = Any
 """An OpenVINO node's output."""
 
 
-def join(
-    core: Any, bundle: Bundle, shape: tuple[int, int], color: Color, history: list[str], regions: int
-) -> Any:
+def join(core: Any, bundle: Bundle, shape: tuple[int, int], color: Color, history: list[str], regions: int) -> Any:
     """One `ov.Model` that paints a picture whose padded luma plane has ``shape`` ``(height, width)``.
 
     Inputs: ``y u v`` (bytes), ``strength``, the filters of each region as ``NAME_0`` (and ``NAME_1``).
@@ -161,7 +160,7 @@ def packed_matrix(matrix: NDArray[np.float64]) -> Map:
     return full.astype(np.float32)
 
 
-def _recolor(packed: Any, matrix: NDArray[np.float64]) -> Any:
+def _recolor(packed: Any, matrix: NDArray[Any]) -> Any:
     if np.allclose(matrix, np.eye(3), atol=1e-6):
         return packed
     weight = op.constant(packed_matrix(matrix)[:, :, None, None])

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
+from av.codec.codec import Codec, UnknownCodecError
+
 from allaprima.realtime.errors import ConfigError, SinkError
 from allaprima.realtime.sinks.base import EncoderOptions
-from av.codec.codec import Codec, UnknownCodecError
 
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 """File extension to FFmpeg's name of the container."""

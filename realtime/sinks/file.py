@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import av
+
 from allaprima.realtime.errors import OutputExists, SinkError
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sinks import codecs

@@ -7,15 +7,16 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.frame import Color, Frame, StreamInfo
 from allaprima.realtime.sinks import codecs
 from allaprima.realtime.sinks.codecs import Plan
 from allaprima.realtime.sinks.picture import Converter, even, tag, to_av
 from allaprima.realtime.sinks.side import STRICT, AnyPacket, SideStreams, own_tags
-from av.codec.context import Flags
-from av.container import OutputContainer
-from av.video.stream import VideoStream
 
 FILE_TAGS = ("encoder", "duration", "major_brand", "minor_version", "compatible_brands")
 

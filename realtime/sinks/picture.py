@@ -4,8 +4,9 @@ from typing import Any
 
 import av
 import numpy as np
-from allaprima.realtime.frame import Color, Frame
 from av.video.reformatter import VideoReformatter
+
+from allaprima.realtime.frame import Color, Frame
 
 
 def even(size: tuple[int, int]) -> tuple[int, int]:

@@ -6,11 +6,12 @@ from fractions import Fraction
 from typing import Any, Protocol, TypeAlias
 
 import av
-from allaprima.realtime.sinks.codecs import holds
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Stream
+
+from allaprima.realtime.sinks.codecs import holds
 
 AnyPacket: TypeAlias = "av.Packet[Any]"
 

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sinks.pace import Pace

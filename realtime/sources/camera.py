@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.device import enumerate_input_devices
+from av.error import FFmpegError
+
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.sources.reader import Input, MediaSource
 from allaprima.realtime.sources.request import Request
 from allaprima.realtime.sources.tally import reason
-from av.device import enumerate_input_devices
-from av.error import FFmpegError
 
 SIZE = (1280, 720)
 RATE = 30

@@ -1,23 +1,30 @@
 """Files and network streams that FFmpeg reads: ``clip.mp4``, ``https://``, ``rtsp://``, ``udp://``."""
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import av
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
+
 from allaprima.realtime.errors import SourceError
+from allaprima.realtime.sources import webp
 from allaprima.realtime.sources.reader import Input, MediaSource
 from allaprima.realtime.sources.request import Request, label
 from allaprima.realtime.sources.tally import reason
-from av.error import FFmpegError, InvalidDataError
-from av.stream import Disposition
 
 NETWORK_TIMEOUT_SECONDS = 5
 MICROSECONDS = 1_000_000
 
 LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "udp", "rtp", "srtp", "srt"}
 URL_SCHEMES = LIVE_SCHEMES | {"http", "https", "tcp", "tls"}
+
+TOLERANT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Tags in an old encoding must not keep a film from opening; PyAV 19 sees to that itself."""
 
 NOT_VIDEO_FORMATS = {"tty", "bin", "idf", "xbin", "adf"}
 """Readers of FFmpeg that would show a text as a film of its letters."""
@@ -28,7 +35,10 @@ PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 def open_file(path: str, request: Request) -> MediaSource:
     """A file, or a numbered series of pictures (``frame%04d.png``)."""
     _check_file(path)
-    container = _open_first(path, [("", {})], f"file:{path}", timeout=None)
+    if webp.is_foreign(path):
+        container = _open_first(path, {"": partial(webp.open_animation, path)})
+    else:
+        container = _open_first(path, {"": partial(_open, f"file:{path}")})
     return _source(container, path, request, live=False)
 
 
@@ -36,7 +46,11 @@ def open_url(uri: str, request: Request) -> MediaSource:
     scheme = uri.partition(":")[0].lower()
     # Who listens may wait as long as it takes for the first caller.
     patience = None if "listen" in urlsplit(uri).query else NETWORK_TIMEOUT_SECONDS
-    container = _open_first(label(uri), _attempts(scheme), uri, timeout=(patience, NETWORK_TIMEOUT_SECONDS))
+    timeout = (patience, NETWORK_TIMEOUT_SECONDS)
+    ways = {
+        how: partial(_open, uri, options=options, timeout=timeout) for how, options in _ways(scheme).items()
+    }
+    container = _open_first(label(uri), ways)
     live = scheme in LIVE_SCHEMES or not (container.duration or _is_picture(container))
     return _source(container, label(uri), request, live)
 
@@ -51,10 +65,7 @@ def file_path(uri: str) -> str:
 
 def open_stream(file: Any, name: str, request: Request, **ends: Any) -> MediaSource:
     """A live stream read from an object with ``read``; ``ends`` are the hooks of `Input`."""
-    try:
-        container = av.open(file, timeout=None)
-    except (FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"cannot open {name}: {_why(error)}", "") from error
+    container = _open_first(name, {"": partial(_open, file)})
     return _source(container, name, request, live=True, **ends)
 
 
@@ -77,24 +88,32 @@ def _near(path: str) -> str:
     return "Check the name." if folder.is_dir() else f"There is no folder {folder} either."
 
 
-def _attempts(scheme: str) -> list[tuple[str, dict[str, str]]]:
-    """Named sets of FFmpeg options to try in turn."""
+def _ways(scheme: str) -> dict[str, dict[str, str]]:
+    """Named sets of FFmpeg options to try in turn.
+
+    There is no ``nobuffer``: it throws away what was read to learn the format, and with it the only key
+    frame for seconds; what is buffered instead is decoded at once and dropped by the mailbox.
+    """
     limit = str(NETWORK_TIMEOUT_SECONDS * MICROSECONDS)
     if scheme in ("rtsp", "rtsps"):
-        return [(way, {"rtsp_transport": way, "timeout": limit}) for way in ("tcp", "udp")]
+        return {way: {"rtsp_transport": way, "timeout": limit} for way in ("tcp", "udp")}
     if scheme == "udp":
-        return [("", {"timeout": limit, "overrun_nonfatal": "1"})]
+        return {"": {"timeout": limit, "overrun_nonfatal": "1"}}
     if scheme in ("http", "https"):
-        return [("", {"rw_timeout": limit, "reconnect": "1"})]
-    return [("", {"rw_timeout": limit})]
+        return {"": {"rw_timeout": limit, "reconnect": "1"}}
+    return {"": {"rw_timeout": limit}}
 
 
-def _open_first(name: str, attempts: list[tuple[str, dict[str, str]]], url: str, timeout: Any) -> Any:
-    """The container of the first attempt that works, or one error that names them all."""
+def _open(file: Any, **wishes: Any) -> Any:
+    return av.open(file, **TOLERANT, **wishes)
+
+
+def _open_first(name: str, ways: Mapping[str, Callable[[], Any]]) -> Any:
+    """The container of the first way that works, or one error that names them all."""
     failed: list[str] = []
-    for how, options in attempts:
+    for how, attempt in ways.items():
         try:
-            return av.open(url, options=options, timeout=timeout)
+            return attempt()
         except (FFmpegError, OSError, ValueError) as error:
             failed.append(f"{how}: {_why(error)}" if how else _why(error))
             last = error

@@ -7,9 +7,10 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from allaprima.realtime.frame import Color, Plane
 from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from allaprima.realtime.frame import Color, Plane
 
 AS_THEY_ARE = {"yuv420p", "yuvj420p", "yuva420p"}
 """Formats whose first three planes are what a `Frame` holds."""

@@ -9,14 +9,15 @@ from types import TracebackType
 from typing import Any
 
 import av
+from av.error import FFmpegError
+
 from allaprima.realtime.errors import SourceError, SourceLost
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sources.picture import PictureReader, color_of
 from allaprima.realtime.sources.request import Request, seconds
-from allaprima.realtime.sources.seek import seek_before
+from allaprima.realtime.sources.seek import from_first_key, seek_before
 from allaprima.realtime.sources.tally import Tally, reason
 from allaprima.realtime.sources.timeline import Timeline, Window, fraction
-from av.error import FFmpegError
 
 GIVE_UP_AFTER_FAILED_READS = 1000
 SIDE_WAIT_SECONDS = 2
@@ -104,6 +105,8 @@ class MediaSource:
     # Packets
 
     def _start(self) -> Iterator[Any]:
+        if self._given.live:
+            return from_first_key(self._demux(), self._given.video)
         if self._begin_known:
             self._cut_at(self._given.video.start_time)
         if self._window.first is None:

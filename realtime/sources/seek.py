@@ -1,17 +1,21 @@
-"""Seeking so that every frame from a given time on can be decoded."""
+"""Where to begin reading so that every frame from there on can be decoded."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain
 from typing import Any
 
-from allaprima.realtime.sources.timeline import fraction
 from av.error import FFmpegError
+
+from allaprima.realtime.sources.timeline import fraction
 
 MARGINS_SECONDS = (1, 10)
 """How far before the wanted time to land; seeking goes by decoding time and is not exact everywhere."""
 REWIND_SECONDS = 3600
 """Far enough before the first timestamp that every demuxer goes to the first byte."""
+
+KEY_WAIT_PACKETS = 300
+"""A live stream without a key frame for so long refreshes itself in some other way."""
 
 Packets = Iterator[Any]
 
@@ -54,3 +58,14 @@ def _from_keyframe(packets: Packets, video: Any, first: Fraction | int) -> Packe
             early = packet.pts is not None and packet.pts <= first
             return chain(beside, [packet], packets) if early else None
     return None
+
+
+def from_first_key(packets: Packets, video: Any) -> Packets:
+    """A live stream joined in the middle, without the pictures that lean on what was missed."""
+    waiting = KEY_WAIT_PACKETS
+    for packet in packets:
+        if waiting and packet.stream.index == video.index and packet.size:
+            waiting = 0 if packet.is_keyframe else waiting - 1
+            if waiting:
+                continue
+        yield packet

@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import av
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.frame import Color, Frame, Plane, StreamInfo
 from allaprima.realtime.sources import scenes
 from allaprima.realtime.sources.picture import view
 from allaprima.realtime.sources.request import Request, seconds
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 SIZE = (1280, 720)
 RATE = Fraction(30)

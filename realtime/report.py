@@ -1,0 +1,182 @@
+"""What a run tells: a bar or lines while it goes, a summary or a JSON object at its end."""
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from allaprima.realtime.pipeline import Progress
+
+BAR_SECONDS, LINE_SECONDS = 0.2, 5.0
+"""How often to tell: on a terminal, and anywhere else."""
+WINDOW = 10
+"""Looks over which the current speed is taken."""
+
+OnFrame = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run that is over, with or without an error."""
+
+    progress: Progress
+    source: str
+    output: str
+    size: tuple[int, int]
+    style: str
+    strength: float
+    steadiness: float
+    video_seconds: float
+    """Length of what was painted."""
+    interrupted: bool = False
+    """Ended by a signal."""
+
+    @property
+    def speed(self) -> float:
+        """Times real time."""
+        return self.video_seconds / self.progress.seconds if self.progress.seconds else 0.0
+
+    @property
+    def bytes(self) -> int | None:
+        """Size of the output, if it is a file."""
+        return os.path.getsize(self.output) if os.path.isfile(self.output) else None
+
+
+class Pace:
+    """Frames per second and milliseconds of each stage, over the last few looks."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, int, dict[str, float]]] = deque(maxlen=WINDOW)
+
+    def look(self, progress: Progress) -> tuple[float, dict[str, float]]:
+        self._looks.append((progress.seconds, progress.painted, progress.stages.totals()))
+        (then, had, before), (now, has, totals) = self._looks[0], self._looks[-1]
+        if has == had:
+            return progress.fps, {}
+        stages = {name: 1000 * (spent - before.get(name, 0)) / (has - had) for name, spent in totals.items()}
+        return (has - had) / (now - then), stages
+
+
+@contextmanager
+def display(quiet: bool = False) -> Iterator[OnFrame]:
+    """Gives what is to be called after each frame: a bar on a terminal, else a line every few seconds."""
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda progress: None
+    elif console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            yield _every(BAR_SECONDS, lambda progress, *pace: live.update(_bar(progress, *pace), refresh=True))
+    else:
+        yield _every(LINE_SECONDS, lambda progress, *pace: print(line(progress, *pace), file=sys.stderr, flush=True))
+
+
+def _every(seconds: float, show: Callable[[Progress, float, dict[str, float]], None]) -> OnFrame:
+    pace, due = Pace(), [time.monotonic() + min(seconds, 1.0)]
+
+    def on_frame(progress: Progress) -> None:
+        if time.monotonic() >= due[0]:
+            due[0] = time.monotonic() + seconds
+            show(progress, *pace.look(progress))
+
+    return on_frame
+
+
+def line(progress: Progress, fps: float, stages: dict[str, float]) -> str:
+    """How far it is, in one line."""
+    total = "" if progress.total is None else f"/{progress.total}"
+    parts = [f"frame {progress.painted}{total}", f"{fps:.1f} fps"]
+    if progress.total and fps:
+        parts.append(f"eta {clock(max(progress.total - progress.painted, 0) / fps)}")
+    if progress.dropped_in + progress.dropped_out:
+        parts.append(f"{progress.dropped_in + progress.dropped_out} dropped")
+    return "  ".join([*parts, *([stage_line(stages)] if stages else [])])
+
+
+def _bar(progress: Progress, fps: float, stages: dict[str, float]) -> Group:
+    bar = ProgressBar(total=progress.total, completed=progress.painted, pulse=progress.total is None)
+    return Group(bar, Text(line(progress, fps, {})), Text(stage_line(stages), style="dim"))
+
+
+def stage_line(stages: dict[str, float]) -> str:
+    return " ".join(f"{name} {spent:.1f}" for name, spent in stages.items()) + " ms" if stages else ""
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def summary(outcome: Outcome) -> str:
+    """The end of a run on one screen."""
+    progress, memory = outcome.progress, peak_memory()
+    width, height = outcome.size
+    size = "" if outcome.bytes is None else f"  {outcome.bytes / 1e6:.1f} MB"
+    dropped = progress.dropped_in + progress.dropped_out
+    rows = [
+        ("output", f"{outcome.output}{size}  {width}x{height}"),
+        ("style", f"{outcome.style}  strength {outcome.strength:g}  steadiness {outcome.steadiness:g}"),
+        ("frames", f"{progress.painted} painted, {progress.lost} lost, {dropped} dropped"),
+        ("time", f"{outcome.video_seconds:.2f} s of video in {progress.seconds:.2f} s"),
+        ("speed", f"{progress.fps:.1f} fps, {outcome.speed:.2f} x real time"),
+        ("start", f"first frame after {progress.first_frame:.2f} s"),
+        ("stages", f"{stage_line(progress.stages.milliseconds())} a frame"),
+        ("memory", "unknown" if memory is None else f"{memory / 1e6:.0f} MB at the most"),
+        *(("note", note) for note in progress.notes),
+    ]
+    end = "stopped" if progress.stopped else "done"
+    return "\n".join([end, *(f"  {name:8}{value}" for name, value in rows)])
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The same for machines."""
+    progress = outcome.progress
+    return {
+        "ok": True,
+        "version": version("allaprima"),
+        "input": outcome.source,
+        "output": outcome.output,
+        "bytes": outcome.bytes,
+        "size": list(outcome.size),
+        "style": outcome.style,
+        "strength": outcome.strength,
+        "steadiness": outcome.steadiness,
+        "stopped": progress.stopped,
+        "frames": progress.painted,
+        "lost": progress.lost,
+        "dropped": {"before": progress.dropped_in, "after": progress.dropped_out},
+        "video_seconds": round(outcome.video_seconds, 6),
+        "seconds": round(progress.seconds, 3),
+        "fps": round(progress.fps, 2),
+        "times_real_time": round(outcome.speed, 3),
+        "first_frame_seconds": round(progress.first_frame, 3),
+        "stage_ms": {name: round(spent, 3) for name, spent in progress.stages.milliseconds().items()},
+        "peak_memory_bytes": peak_memory(),
+        "notes": list(progress.notes),
+    }
+
+
+def peak_memory() -> int | None:
+    """The most memory this process ever held, in bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be typed here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
