@@ -47,9 +47,7 @@ def open_url(uri: str, request: Request) -> MediaSource:
     # Who listens may wait as long as it takes for the first caller.
     patience = None if "listen" in urlsplit(uri).query else NETWORK_TIMEOUT_SECONDS
     timeout = (patience, NETWORK_TIMEOUT_SECONDS)
-    ways = {
-        how: partial(_open, uri, options=options, timeout=timeout) for how, options in _ways(scheme).items()
-    }
+    ways = {how: partial(_open, uri, options=options, timeout=timeout) for how, options in _ways(scheme).items()}
     container = _open_first(label(uri), ways)
     live = scheme in LIVE_SCHEMES or not (container.duration or _is_picture(container))
     return _source(container, label(uri), request, live)
@@ -161,9 +159,7 @@ def _choose_video(container: Any, name: str) -> Any:
         raise SourceError(f"{name} has no video stream (it has: {found})", "Choose one with video.")
     known = [s for s in films if s.codec_context is not None]
     if not known:
-        raise SourceError(
-            f"{name}: unsupported video codec {_describe(films[0])}", "Convert it to H.264 first."
-        )
+        raise SourceError(f"{name}: unsupported video codec {_describe(films[0])}", "Convert it to H.264 first.")
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
 
 

@@ -41,9 +41,7 @@ def find_ffmpeg(uri: str) -> str:
     """The path of an ffmpeg that speaks SRT."""
     program = shutil.which("ffmpeg")
     if program is None:
-        raise SourceError(
-            f"cannot open {label(uri)}: SRT needs the program ffmpeg, which is not installed", INSTALL
-        )
+        raise SourceError(f"cannot open {label(uri)}: SRT needs the program ffmpeg, which is not installed", INSTALL)
     try:
         answer = subprocess.run(
             [program, "-hide_banner", "-protocols"],

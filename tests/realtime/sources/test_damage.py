@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.sources import open_source
 

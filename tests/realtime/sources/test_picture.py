@@ -7,10 +7,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+
 from allaprima.realtime.frame import Color
 from allaprima.realtime.sources import open_source
 
-from .clips import PATCH, SIZE
+from .clips import PATCH, SIZE, luma
 
 Clip = Callable[..., str]
 
@@ -129,6 +130,15 @@ def test_a_still_is_one_frame(clip: Clip, name: str, codec: str, pix_fmt: str) -
     with open_source(clip(name, codec=codec, pix_fmt=pix_fmt, frames=1, values=(90, 128, 128))) as source:
         assert not source.info.live
         assert len(list(source)) == 1
+
+
+def test_an_animated_webp(clip: Clip) -> None:
+    path = clip("a.webp", codec="libwebp_anim", frames=5, rate=10, options={"lossless": "1"})
+    with open_source(path) as source:
+        assert source.info.size == SIZE
+        frames = list(source)
+    assert [round(frame.time, 3) for frame in frames] == [0, 0.1, 0.2, 0.3, 0.4]
+    assert [means(frame)[0] for frame in frames] == pytest.approx([luma(n) for n in range(5)], abs=2)
 
 
 def test_a_series_of_pictures(clip: Clip) -> None:

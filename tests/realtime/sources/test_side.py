@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 import pytest
+
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.sources import open_source
 
@@ -84,9 +85,7 @@ def test_the_last_frame_carries_what_is_left(clip: Clip) -> None:
 
 
 @pytest.mark.parametrize(("start", "end"), [(1.5, None), (1.5, 2.7), (None, 2.2)])
-def test_packets_are_cut_and_moved_with_the_pictures(
-    film: str, start: float | None, end: float | None
-) -> None:
+def test_packets_are_cut_and_moved_with_the_pictures(film: str, start: float | None, end: float | None) -> None:
     with open_source(film, start=start, end=end) as source:
         frames = list(source)
         side = [(p.stream_index, float(p.pts * p.time_base)) for frame in frames for p in frame.side]

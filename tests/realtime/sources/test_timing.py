@@ -3,10 +3,12 @@
 import gc
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+
 from allaprima.realtime.errors import ConfigError, SourceError
 from allaprima.realtime.frame import Frame
 from allaprima.realtime.sources import open_source
@@ -64,6 +66,14 @@ def test_info(clip: Clip) -> None:
         assert info.sample_aspect == 1
         assert [frame.duration for frame in source] == [512] * 7
         assert (source.lost, source.notes) == (0, [])
+
+
+def test_tags_in_an_old_encoding_do_no_harm(clip: Clip) -> None:
+    path = Path(clip("old.mkv", mux={}, prepare=lambda stream: stream.container.metadata.update(title="Caf__")))
+    path.write_bytes(path.read_bytes().replace(b"Caf__", b"Caf\xe9!"))
+    with open_source(str(path)) as source:
+        assert source.info.metadata["title"].startswith("Caf")
+        assert len(list(source)) == 12
 
 
 def test_a_stream_without_timestamps_gets_them_from_its_rate(clip: Clip) -> None:
