@@ -93,9 +93,9 @@ class Bundle:
                 )
             self.manifest = Manifest.model_validate_json(text)
         except FileNotFoundError as error:
-            raise BundleError(f"no bundle at {path}: manifest.json is missing") from error
+            raise BundleError(f"no bundle at {path}: manifest.json is missing", REINSTALL) from error
         except (OSError, ValueError, AttributeError, ValidationError) as error:
-            raise BundleError(f"the manifest of {path} cannot be read: {error}", REINSTALL) from error
+            raise BundleError(f"the manifest of {path} cannot be read: {_one_line(error)}", REINSTALL) from error
         if verify:
             self._verify_nets()
 
@@ -188,7 +188,7 @@ def read_filters(file: Path) -> dict[str, NDArray[np.float16]]:
     try:
         with safe_open(file, "numpy") as style:
             return {name: style.get_tensor(name) for name in style.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two: a type NumPy lacks
         raise BundleError(
             f"{file.name} is not a readable style: {_one_line(error)}", "train or copy it again"
         ) from error
@@ -198,10 +198,14 @@ def write_style(file: Path, card: StyleCard, filters: Mapping[str, NDArray[np.fl
     """Write a style file in one step: a reader sees the old file or the whole new one."""
     full = card.model_copy(update={"sha256": filters_hash(filters)})
     part = file.with_suffix(".part")
-    save_file(dict(filters), part, metadata={"card": full.model_dump_json()})
+    whole = {name: np.ascontiguousarray(array) for name, array in filters.items()}  # a view's gaps would go along
+    save_file(whole, part, metadata={"card": full.model_dump_json()})
     part.chmod(0o644)  # safetensors makes it private
     os.replace(part, file)
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

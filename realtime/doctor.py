@@ -8,33 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.metadata import version
 from typing import Any
 
-from allaprima.realtime import machine
+from allaprima.realtime import extras, machine
 from allaprima.realtime.errors import AllaprimaError
 
 PICTURE = (256, 256)
 """Pixels of the frame that each encoder is tried with; hardware refuses smaller ones."""
 DECODERS = ("h264", "hevc", "av1", "libdav1d", "vp9", "vp8", "mpeg2video", "mpeg4", "prores", "mjpeg", "ffv1")
-EXTRAS = {
-    "window": ("pygame",),
-    "vcam": ("pyvirtualcam",),
-    "webrtc": ("aiortc", "aiohttp"),
-    "cuda": ("cupy",),
-    "tensorrt": ("tensorrt",),
-    "train": ("torch", "onnx"),
-}
-"""Extra of the package to the modules that it brings."""
-PURPOSE = {
-    "window": "show the picture on a screen",
-    "vcam": "be a camera for video calls",
-    "webrtc": "paint in a browser",
-    "cuda": "paint on an NVIDIA card",
-    "tensorrt": "paint faster on an NVIDIA card",
-    "train": "make styles of your own",
-}
 PROBE_SECONDS = 1.0
 
 
@@ -192,21 +174,13 @@ def _devices() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    yield from (_extra("extras", extra) for extra in EXTRAS)
+    yield from (_extra("extras", extra) for extra in extras.MODULES)
 
 
 def _extra(topic: str, extra: str) -> Finding:
-    missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
-    if missing:
-        return Finding(topic, extra, False, f"not installed: {PURPOSE[extra]}", f"pip install 'allaprima[{extra}]'")
-    return Finding(topic, extra, True, ", ".join(f"{module} {_version(module)}".strip() for module in EXTRAS[extra]))
-
-
-def _version(module: str) -> str:
-    try:
-        return version(module)
-    except PackageNotFoundError:  # cupy's package is called after the CUDA it was built for
-        return ""
+    if extras.present(extra):
+        return Finding(topic, extra, True, extras.versions(extra))
+    return Finding(topic, extra, False, f"not installed: {extras.PURPOSE[extra]}", extras.command(extra))
 
 
 def _bundle() -> Iterator[Finding]:

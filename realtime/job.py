@@ -3,7 +3,6 @@
 import contextlib
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from allaprima.realtime.backends import BACKENDS
 from allaprima.realtime.config import Config
@@ -11,9 +10,10 @@ from allaprima.realtime.cues import Entry, read_cues
 from allaprima.realtime.errors import AllaprimaError, ConfigError, SinkError, SourceError
 from allaprima.realtime.masks import MaskTrack
 from allaprima.realtime.pipeline import Masks, Progress, run
-from allaprima.realtime.report import OnFrame, Outcome
+from allaprima.realtime.report import OnFrame, Outcome, file_size, output_path
 from allaprima.realtime.sinks import EncoderOptions, Sink, open_sink
 from allaprima.realtime.sources import Source, open_source
+from allaprima.realtime.sources.request import label
 from allaprima.realtime.steering import Steering, Stop
 from allaprima.realtime.stylebank import Style
 from allaprima.realtime.stylizer import Stylizer
@@ -57,7 +57,8 @@ def check(config: Config) -> Wishes:
         backend=config.backend,
     )
     mask_style = None if config.mask_style in (None, LEAVE) else config.mask_style
-    for style in [*(entry.style for entry in cues), *([mask_style] if mask_style else [])]:
+    styles: list[Style] = [entry.style for entry in cues]
+    for style in [*styles, mask_style] if mask_style else styles:
         stylizer.bank.resolve(style)
     return Wishes(stylizer, cues, mask_style)
 
@@ -120,6 +121,7 @@ class Job:
             except SourceError as error:
                 if self._last is None:
                     raise
+                self._last.notes += [*self._source.notes, *self._sink.notes]
                 raise Failed(error, self._outcome(self._last)) from error
             except SinkError:
                 if self._last is None and self._stop.signalled:
@@ -135,7 +137,8 @@ class Job:
         return Outcome(
             progress,
             self._source.info.name,
-            self._output,
+            label(self._output),
+            file_size(self._output),
             self._source.info.size,
             str(self._stylizer.style),
             self._stylizer.strength,
@@ -151,6 +154,6 @@ class Job:
 
     def _clear(self) -> None:
         """After a hard stop: the file sink's thread may still be finishing, and will not get to the end."""
-        path = Path(self._output.removeprefix("file:"))
+        target = output_path(self._output)
         with contextlib.suppress(OSError):
-            path.with_name(f".{path.name}.part").unlink(missing_ok=True)
+            target.with_name(f".{target.name}.part").unlink(missing_ok=True)

@@ -1,14 +1,16 @@
 """Where the time goes: how long each stage takes, over all frames and lately."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Stages:
-    """Wall-clock time of named stages.  One thread writes; any may read."""
+    """Wall-clock time of named stages.  Any thread may add, any may read."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._total: dict[str, float] = {}
         self._count: dict[str, int] = {}
 
@@ -19,13 +21,16 @@ class Stages:
         self.add(name, time.perf_counter() - start)
 
     def add(self, name: str, seconds: float) -> None:
-        self._total[name] = self._total.get(name, 0.0) + seconds
-        self._count[name] = self._count.get(name, 0) + 1
+        with self._lock:
+            self._total[name] = self._total.get(name, 0.0) + seconds
+            self._count[name] = self._count.get(name, 0) + 1
 
     def milliseconds(self) -> dict[str, float]:
         """Mean milliseconds a frame of each stage, in the order the stages first ran."""
-        return {name: 1000 * total / self._count[name] for name, total in self._total.items()}
+        with self._lock:
+            return {name: 1000 * total / self._count[name] for name, total in self._total.items()}
 
     def totals(self) -> dict[str, float]:
         """Seconds spent in each stage so far."""
-        return dict(self._total)
+        with self._lock:
+            return dict(self._total)

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from allaprima.realtime.pipeline import Progress
@@ -33,6 +34,8 @@ class Outcome:
     progress: Progress
     source: str
     output: str
+    bytes: int | None
+    """Size of the output, if it is a file."""
     size: tuple[int, int]
     style: str
     strength: float
@@ -46,11 +49,6 @@ class Outcome:
     def speed(self) -> float:
         """Times real time."""
         return self.video_seconds / self.progress.seconds if self.progress.seconds else 0.0
-
-    @property
-    def bytes(self) -> int | None:
-        """Size of the output, if it is a file."""
-        return os.path.getsize(self.output) if os.path.isfile(self.output) else None
 
 
 class Pace:
@@ -104,8 +102,12 @@ def line(progress: Progress, fps: float, stages: dict[str, float]) -> str:
 
 
 def _bar(progress: Progress, fps: float, stages: dict[str, float]) -> Group:
+    row = Table.grid(padding=(0, 2), expand=True)
+    row.add_column(ratio=1)
+    row.add_column(no_wrap=True)
     bar = ProgressBar(total=progress.total, completed=progress.painted, pulse=progress.total is None)
-    return Group(bar, Text(line(progress, fps, {})), Text(stage_line(stages), style="dim"))
+    row.add_row(bar, Text(line(progress, fps, {})))
+    return Group(row, Text(stage_line(stages), style="dim", no_wrap=True))
 
 
 def stage_line(stages: dict[str, float]) -> str:
@@ -118,11 +120,21 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def output_path(uri: str) -> Path:
+    """The file that an output names, if it names one."""
+    return Path(os.path.realpath(uri.removeprefix("file:").removeprefix("//")))
+
+
+def file_size(uri: str) -> int | None:
+    path = output_path(uri)
+    return path.stat().st_size if path.is_file() else None
+
+
 def summary(outcome: Outcome) -> str:
     """The end of a run on one screen."""
     progress, memory = outcome.progress, peak_memory()
     width, height = outcome.size
-    size = "" if outcome.bytes is None else f"  {outcome.bytes / 1e6:.1f} MB"
+    size = "" if outcome.bytes is None else f"  {file_weight(outcome.bytes)}"
     dropped = progress.dropped_in + progress.dropped_out
     rows = [
         ("output", f"{outcome.output}{size}  {width}x{height}"),
@@ -137,6 +149,10 @@ def summary(outcome: Outcome) -> str:
     ]
     end = "stopped" if progress.stopped else "done"
     return "\n".join([end, *(f"  {name:8}{value}" for name, value in rows)])
+
+
+def file_weight(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -175,8 +191,3 @@ def peak_memory() -> int | None:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be typed here."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -109,7 +109,7 @@ class StyleBank:
         return views
 
     def _load(self, name: str) -> tuple[StyleCard, Vector]:
-        if name not in self._files and name not in self.names():
+        if name not in self.names():
             self._scanned = 0.0
             if name not in self.names():
                 raise UnknownStyle(f"no style called {name!r}", closest(name, self.names()))

@@ -73,6 +73,7 @@ class Stylizer:
         self._format: tuple[tuple[int, int], Color] | None = None
         self._backend: Any = None
         self._net: Any = None
+        self._has_region = False
         self._seen = self._painted = None
         self._rgb = Rgb()
 
@@ -121,8 +122,6 @@ class Stylizer:
         if region is not None and region.style is not None:
             filters = self.bank.views(self.bank.resolve(region.style))
         with self._lock:
-            if (self._region_filters is None) != (filters is None):
-                self._net = None  # another graph
             self._region, self._region_filters = region, filters
 
     # ---- the frame's way ----
@@ -132,11 +131,10 @@ class Stylizer:
         if self._bypass:
             self.forget()
             return frame
-        self._prepare(frame)
-        backend, stage = self._backend, self.stages
         with self._lock:
             filters, region, region_filters = self._fade.step(), self._region, self._region_filters
-            net = self._net
+        self._prepare(frame, region_filters is not None)
+        backend, net, stage = self._backend, self._net, self.stages
         blend = scaled(self._steadiness)
         with stage("upload"):
             picture = backend.upload(frame)
@@ -163,7 +161,7 @@ class Stylizer:
         """Drop the history: the next frame is painted as if it were the first."""
         self._seen = self._painted = None
 
-    def _prepare(self, frame: Frame) -> None:
+    def _prepare(self, frame: Frame, has_region: bool) -> None:
         """Make backend and net ready for this frame's size and color, if they are not."""
         wanted = (frame.size, frame.color)
         if wanted != self._format:
@@ -171,10 +169,9 @@ class Stylizer:
                 self._backend.close()
             self._backend = open_backend(self._backend_name, *wanted)
             self._format, self._net = wanted, None
-        if self._net is None:
-            with self._lock:
-                has_region = self._region_filters is not None
-                self._net = self._backend.load_net(self.bundle, STRONGEST, has_region)
+        if self._net is None or has_region != self._has_region:
+            self._net = self._backend.load_net(self.bundle, STRONGEST, has_region)
+            self._has_region = has_region
             self.forget()
 
     # ---- for people with their own loop ----

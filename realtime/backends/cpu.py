@@ -32,8 +32,9 @@ STRIDE = 8
 """The nets want luma sides that are multiples of this; smaller pictures are padded with their edge."""
 MARGIN = 16
 """Extra edge pixels on each side, so that the zeros around a convolution stay outside the picture."""
-FLOW_SHORT_SIDE = 160
-"""Flow is measured on the picture halved until its short side would fall below this."""
+FLOW_SHORT_SIDE = 90
+FLOW_FACTOR = 4
+"""Flow is measured on the picture halved at most twice, while its short side stays at least so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,12 @@ class CpuBackend:
         width, height = (_padded(side) for side in size)
         self._shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
         factor = 1
-        while min(width, height) // (2 * factor) >= FLOW_SHORT_SIDE:
+        while factor < FLOW_FACTOR and min(width, height) // (2 * factor) >= FLOW_SHORT_SIDE:
             factor *= 2
         self._factor = factor
         small = (width // factor, height // factor)
         self._dis = Dis(small)
         self._small_grid = identity_grid(small)
-        self._grids = [identity_grid((w, h)) for h, w in self._shapes[:2]]
 
     def upload(self, frame: Frame) -> Picture:
         y, u, v = (
@@ -89,16 +89,18 @@ class CpuBackend:
     def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         if previous is None or weight == 0:
             return current
-        still = motion.confidence * stillness(motion.flow, self._factor) * np.float32(weight)
+        trust = motion.confidence * stillness(motion.flow, self._factor) * np.float32(weight)
+        positions = self._small_grid + motion.flow + np.float32(0.5)
         planes = []
         for index, (new, old) in enumerate(zip(current.planes, previous.planes, strict=True)):
             if index < 2:  # both chroma planes share their maps
+                # Positions are linear in the pixel, so enlarging the small map is exact; only within
+                # half a small pixel of the edge is it not, and that lies in the margin.
                 size = (new.shape[1], new.shape[0])
-                where = cv2.resize(motion.flow, size, interpolation=cv2.INTER_LINEAR)
-                where *= size[0] / motion.flow.shape[1]
-                where += self._grids[index]
-                trust = cv2.resize(still, size, interpolation=cv2.INTER_LINEAR)
-            planes.append(blend(new, warp(old, where, "bicubic" if index == 0 else "bilinear"), trust))
+                scale = np.float32(size[0] / motion.flow.shape[1]), np.float32(size[1] / motion.flow.shape[0])
+                where = cv2.resize(positions * scale - np.float32(0.5), size, interpolation=cv2.INTER_LINEAR)
+                share = cv2.resize(trust, size, interpolation=cv2.INTER_LINEAR)
+            planes.append(blend(new, warp(old, where, "bicubic" if index == 0 else "bilinear"), share))
         return replace(current, planes=tuple(planes))
 
     def mix(self, a: Picture, b: Picture, t: float | Map) -> Picture:

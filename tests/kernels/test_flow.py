@@ -1,0 +1,70 @@
+"""Optical flow on motion that is known."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from allaprima.kernels.reference.flow import SMALLEST_SIDE, Dis
+
+SIZE = (160, 120)
+
+
+def scene(dx: float, dy: float) -> Any:
+    """Soft blobs, seen through a window; the blobs are moved by ``(dx, dy)`` pixels."""
+    noise = np.random.default_rng(3).standard_normal((200, 240)).astype(np.float32)
+    blobs = cv2.normalize(cv2.GaussianBlur(noise, None, 3), None, 20, 235, cv2.NORM_MINMAX)
+    moved = cv2.warpAffine(blobs, np.float32([[1, 0, dx], [0, 1, dy]]), (240, 200), flags=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(moved[40:160, 40:200].astype(np.uint8))
+
+
+def inside(field: Any) -> Any:
+    return field[12:-12, 12:-12]
+
+
+@pytest.mark.parametrize("motion", [(0, 0), (3, 0), (0, -2), (-4, 5), (0.5, 0.25), (9, -7)])
+def test_a_translation_is_found_and_backward_flow_points_to_where_things_were(motion: Any) -> None:
+    backward, forward = Dis(SIZE)(scene(0, 0), scene(*motion))
+    wanted = np.float32(motion)
+    for error in (backward + wanted, forward - wanted):
+        length = np.linalg.norm(inside(error), axis=2)
+        assert length.mean() < 0.35, "what comes in at the border is guessed"
+        assert np.median(length) < 0.25
+
+
+def test_the_flow_is_an_array_of_x_and_y_for_each_pixel() -> None:
+    backward, forward = Dis(SIZE)(scene(0, 0), scene(1, 0))
+    assert backward.shape == forward.shape == (120, 160, 2)
+    assert backward.dtype == forward.dtype == np.float32
+
+
+def test_what_was_seen_before_does_not_change_the_flow() -> None:
+    used, fresh = Dis(SIZE), Dis(SIZE)
+    used(scene(0, 0), scene(30, 20))
+    rng = np.random.default_rng(0)
+    used(scene(0, 0), rng.integers(0, 255, (120, 160), np.uint8))
+    for found, expected in zip(used(scene(0, 0), scene(2, 1)), fresh(scene(0, 0), scene(2, 1)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_buffers_are_used_again() -> None:
+    dis = Dis(SIZE)
+    first, second = dis(scene(0, 0), scene(1, 0)), dis(scene(0, 0), scene(2, 0))
+    assert first[0] is second[0]
+    assert first[1] is second[1]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (SMALLEST_SIDE - 1, 200), (200, SMALLEST_SIDE - 1)])
+def test_a_picture_too_small_for_the_pyramid_stands_still(size: tuple[int, int]) -> None:
+    a, b = np.random.default_rng(0).integers(0, 255, (2, size[1], size[0]), np.uint8)
+    for flow in Dis(size)(a, b):
+        assert flow.shape == (size[1], size[0], 2)
+        assert not flow.any()
+
+
+@pytest.mark.parametrize("size", [(SMALLEST_SIDE, SMALLEST_SIDE), (SMALLEST_SIDE, 97), (133, 33)])
+def test_the_smallest_picture_with_a_pyramid_works(size: tuple[int, int]) -> None:
+    a = np.ascontiguousarray(scene(0, 0)[: size[1], : size[0]])
+    for flow in Dis(size)(a, a):
+        assert np.abs(flow).max() < 0.01
