@@ -15,6 +15,7 @@ from allaprima.realtime.sinks.base import OWN_CHOICE, EncoderOptions
 from allaprima.realtime.sinks.mux import Muxer
 from allaprima.realtime.sinks.pace import Pace
 from allaprima.realtime.sinks.pipe import ChildPipe
+from allaprima.realtime.sources.request import label
 
 FORMATS = {
     "rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "srt": "mpegts", "udp": "mpegts", "tcp": "mpegts",
@@ -44,7 +45,7 @@ class NetworkSink:
         if format_name == "whip" and plan.encoder.name == "libx264":
             plan.options["profile"] = "baseline"  # browsers promise no more
         self._pace = Pace(info)
-        self._pipe = ChildPipe(_command(scheme, address(uri), format_name), uri)
+        self._pipe = ChildPipe(_command(scheme, address(uri), format_name), label(uri))
         self._muxer = Muxer(
             self._pipe, "nut", info, plan, live=True, held=format_name,
             options={"flush_packets": "1", "max_interleave_delta": "200000"},

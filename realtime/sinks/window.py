@@ -69,7 +69,7 @@ class WindowSink:
             game.display.init()
             self._window = game.display.set_mode(self._shape(), game.RESIZABLE)
         except game.error as error:
-            raise _no_display(error) from error
+            raise _no_display(str(error)) from error
         game.display.set_caption(f"{self._info.name} - allaprima")
 
     def _shape(self) -> tuple[int, int]:
@@ -146,11 +146,14 @@ def _check_display(game: ModuleType) -> None:
     try:
         game.display.init()
     except game.error as error:
-        raise _no_display(error) from error
+        raise _no_display(str(error)) from error
+    driver = game.display.get_driver()
     game.display.quit()
+    if driver == "offscreen" or (driver == "dummy" and os.environ.get("SDL_VIDEODRIVER") != "dummy"):
+        raise _no_display("SDL found no screen")
 
 
-def _no_display(error: Exception) -> SinkError:
+def _no_display(error: str) -> SinkError:
     return SinkError(
         f"no window opens: {error}",
         "This machine or session has no screen; write to a file, or send with rtmp:// or the web page.",
