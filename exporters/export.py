@@ -115,6 +115,7 @@ def _export(net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: lis
     axes = {name: {2: f"{name}_h", 3: f"{name}_w"} for name in {*inputs, *outputs} & pictures}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs onnxscript
+        warnings.filterwarnings("ignore", "ONNX export mode is set", UserWarning)  # said of any instance norm
         torch.onnx.export(
             net,
             example,

@@ -28,17 +28,17 @@ CONTENT_LAYER = "3_3"
 class LossNetwork:
     """The first layers of VGG-19, or of a distilled net of its layout, from a safetensors file.
 
-    Tensors are ``conv1_1.weight`` and so on, at least up to ``conv3_4``.  A file with a ``pre``
+    Tensors are ``conv1_1.weight`` and so on, at least up to the layer ``deepest``.  A file with a ``pre``
     convolution takes pictures in 0..1 and pads by reflection; one without takes the mean off first, as
     the original does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, deepest: str = "3_4") -> None:
         try:
             tensors = load_file(path)
         except (OSError, SafetensorError) as error:
             raise ConfigError(f"loss network {path} cannot be read: {error}") from error
-        needed = [f"conv{name}.weight" for name in LAYERS[:-2] if name != "pool"]
+        needed = [f"conv{name}.weight" for name in LAYERS[: LAYERS.index(deepest) + 1] if name != "pool"]
         missing = [name for name in needed if name not in tensors]
         if missing:
             raise ConfigError(f"{path.name} is not a VGG-19: {missing[0]} is missing")

@@ -24,6 +24,8 @@ from allaprima.realtime.stylizer import Stylizer
 FILE_QUEUE, LIVE_INBOX, LIVE_OUTBOX = 4, 1, 2
 POLL = 0.1
 """Seconds after which a waiting thread looks up: was it asked to stop, was a key pressed?"""
+MOST_SIDE = 1000
+"""Audio and subtitle packets that a frame carries at most: about 20 seconds of sound."""
 PATIENCE = 10.0
 """Seconds a thread may take to end once nothing more is expected of it."""
 
@@ -116,8 +118,8 @@ def _policy(live: bool) -> OnFull:
 
 
 def _keep_side(dropped: Frame, following: Frame) -> Frame:
-    """A dropped picture's sound goes with the next one."""
-    return replace(following, side=dropped.side + following.side) if dropped.side else following
+    """A dropped picture's sound goes with the next one, up to what a stuck sink may pile up."""
+    return replace(following, side=(dropped.side + following.side)[-MOST_SIDE:]) if dropped.side else following
 
 
 def _read(source: Source, inbox: Mailbox[Frame], progress: Progress) -> None:
@@ -187,12 +189,10 @@ class _Outlet:
                 raise self.error from None
             raise
 
-    def end(self, error: BaseException | None) -> None:
-        """No more frames.  With an error the sink throws its output away."""
-        self.mailbox.close(error)
+    def join(self) -> BaseException | None:
+        """Wait for the sink to end; gives its error."""
         self._thread.join()
-        if self.error is not None and error is None:
-            raise self.error
+        return self.error
 
     def _main(self) -> None:
         try:
@@ -226,8 +226,15 @@ def _outlets(sinks: Sequence[Sink], live: bool, progress: Progress) -> Iterator[
         yield outlets
     except BaseException as error:
         keep = isinstance(error, SourceError) and progress.painted > 0
-        for outlet in outlets:
-            outlet.end(None if keep else error)
+        _end(outlets, None if keep else error)
         raise
+    _end(outlets, None)
+
+
+def _end(outlets: Sequence[_Outlet], error: BaseException | None) -> None:
+    """No more frames.  With an error every sink throws its output away; else one that fails is raised."""
     for outlet in outlets:
-        outlet.end(None)
+        outlet.mailbox.close(error)
+    failed = [failure for outlet in outlets if (failure := outlet.join()) is not None]
+    if failed and error is None:
+        raise failed[0]

@@ -6,10 +6,11 @@ a wrong flow has confidence 0, so cuts and occlusions need no decision here.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,6 +76,7 @@ class Stylizer:
         self._net: Any = None
         self._has_region = False
         self._seen = self._painted = None
+        self._swapped = False
         self._rgb = Rgb()
 
     # ---- what can be changed while a stream runs ----
@@ -90,6 +92,7 @@ class Stylizer:
         with self._lock:
             self._style = mix
             self._fade.to(target, fade_frames)
+            self._swapped = not fade_frames
 
     @property
     def strength(self) -> float:
@@ -119,6 +122,8 @@ class Stylizer:
     def set_region(self, region: Region | None) -> None:
         """Give a part of the picture its own style, or end that."""
         filters = None
+        if region is not None and (region.mask.ndim != 2 or not region.mask.size):
+            raise ConfigError(f"a mask must be (H, W), not {region.mask.shape}")
         if region is not None and region.style is not None:
             filters = self.bank.views(self.bank.resolve(region.style))
         with self._lock:
@@ -133,7 +138,12 @@ class Stylizer:
             return frame
         with self._lock:
             filters, region, region_filters = self._fade.step(), self._region, self._region_filters
+            swapped, self._swapped = self._swapped, False
         self._prepare(frame, region_filters is not None)
+        if swapped:
+            self._painted = None  # the picture's history is in the old style
+        if region is not None and region.mask.shape != frame.size[::-1]:
+            region = replace(region, mask=fitted(region.mask, frame.size))
         backend, net, stage = self._backend, self._net, self.stages
         blend = scaled(self._steadiness)
         with stage("upload"):
@@ -179,6 +189,11 @@ class Stylizer:
     def paint(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Paint one RGB picture ``(H, W, 3)`` uint8 of a stream and return the painted one, same shape."""
         return self._rgb.array(self(self._rgb.frame(rgb)))
+
+
+def fitted(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The mask at ``(width, height)``."""
+    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def scaled(steadiness: float) -> Blend:

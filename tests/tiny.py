@@ -52,10 +52,10 @@ def shift(luma: float, chroma: float = 0.0) -> Any:
 # ---- frames ----
 
 
-def texture(size: tuple[int, int], seed: int = 0, low: int = 40, high: int = 215) -> Any:
+def texture(size: tuple[int, int], seed: int = 0, low: int = 40, high: int = 215, grain: float = 3) -> Any:
     """A plane ``(h, w)`` uint8 of soft blobs: something for optical flow to hold on to."""
     noise = np.random.default_rng(seed).standard_normal((size[1], size[0])).astype(np.float32)
-    soft = cv2.GaussianBlur(noise, None, 3)
+    soft = cv2.GaussianBlur(noise, None, grain)
     return cv2.normalize(soft, None, low, high, cv2.NORM_MINMAX).astype(np.uint8)
 
 

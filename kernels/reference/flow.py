@@ -26,7 +26,7 @@ class Dis:
 
     def __call__(self, previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> tuple[Flow, Flow]:
         if not self._too_small:
-            # Zeroed: with a filled array OpenCV would start from it, and a cut would poison what follows.
+            # Zeroed: OpenCV 4 starts from what the array holds, and a cut would poison what follows.
             self._backward.fill(0)
             self._forward.fill(0)
             self._dis.calc(current, previous, self._backward)

@@ -183,9 +183,7 @@ def _quality(encoder: Encoder, crf: int | None) -> dict[str, str]:
         raise ConfigError(f"{encoder.name} {what} and takes no crf", "Leave it out.")
     low, high = encoder.quality_range
     if crf is not None and not low <= crf <= high:
-        raise ConfigError(
-            f"crf {crf} is out of range for {encoder.name}", f"It goes from {low} (best) to {high}."
-        )
+        raise ConfigError(f"crf {crf} is out of range for {encoder.name}", f"It goes from {low} (best) to {high}.")
     value = encoder.default_quality if crf is None else crf
     return {} if value is None else {encoder.quality: str(value)}
 
@@ -204,9 +202,7 @@ def check_fits(encoder: Encoder, extension: str) -> None:
     others = sorted({ext for ext in CONTAINERS if encoder.name in holds(CONTAINERS[ext])})
     codecs = sorted(codec for codec, name in SHORT.items() if name in held)
     where = f"{encoder.codec} goes into {', '.join(others) or 'none of the containers here'}"
-    raise SinkError(
-        f"{extension} cannot hold {encoder.codec}", f"{where}; {extension} holds {', '.join(codecs)}."
-    )
+    raise SinkError(f"{extension} cannot hold {encoder.codec}", f"{where}; {extension} holds {', '.join(codecs)}.")
 
 
 def threads() -> int:

@@ -42,9 +42,7 @@ class Muxer:
         self.notes += _pixel_shape(info.sample_aspect, plan, format_name)
         self._tail = _Tail(format_name in STRICT)
         self._step = max(1, round(1 / (info.rate * info.time_base))) if info.rate else 1
-        self._container: OutputContainer = av.open(
-            target, "w", format=format_name, container_options=options or {}
-        )
+        self._container: OutputContainer = av.open(target, "w", format=format_name, container_options=options or {})
         self._container.metadata.update(own_tags(info.metadata, FILE_TAGS))
         self._video = self._add_video(plan, live)
         self._side = SideStreams(self._container, info.side_streams, held or format_name)
@@ -173,8 +171,7 @@ def _coded_size(size: tuple[int, int], plan: Plan, notes: list[str]) -> tuple[in
     coded = even(size) if encoder.even else size
     if min(coded) < encoder.smallest:
         raise SinkError(
-            f"{encoder.name} needs at least {encoder.smallest}x{encoder.smallest} pixels, "
-            f"this is {size[0]}x{size[1]}",
+            f"{encoder.name} needs at least {encoder.smallest}x{encoder.smallest} pixels, this is {size[0]}x{size[1]}",
             "Take another codec, or paint at a larger size.",
         )
     if coded != size:

@@ -26,9 +26,7 @@ def relay(url: str, format_name: str) -> None:
         av.open("pipe:0", format="nut", container_options=quick) as source,
         av.open(url, "w", format=format_name, container_options=options) as target,
     ):
-        streams = {
-            stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams
-        }
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
         _watch(OPEN_SECONDS)
         target.start_encoding()
         _watch(0)

@@ -26,9 +26,7 @@ class VirtualCameraSink:
         try:
             import pyvirtualcam
         except ImportError as error:
-            raise SinkError(
-                "vcam: needs the package pyvirtualcam", "pip install 'allaprima[vcam]'"
-            ) from error
+            raise SinkError("vcam: needs the package pyvirtualcam", "pip install 'allaprima[vcam]'") from error
         self.notes: list[str] = []
         self._pace = Pace(info)
         self._size = even(info.size)

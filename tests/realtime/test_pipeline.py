@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,8 @@ from allaprima.realtime.stylizer import Stylizer
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 SOON = 5.0
+ENDLESS = 10**6
+"""Frames of a film that only something else can end; they come a thousand a second."""
 TICK = Fraction(1, 25)
 PIXEL = (np.zeros((2, 2), np.uint8), np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.uint8))
 
@@ -28,14 +31,21 @@ PIXEL = (np.zeros((2, 2), np.uint8), np.zeros((1, 1), np.uint8), np.zeros((1, 1)
 class Film:
     """A source of ``count`` frames; each carries its index as a packet of sound."""
 
-    def __init__(self, count: int = 12, *, live: bool = False, error: BaseException | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        live: bool = False,
+        error: BaseException | None = None,
+        before: Callable[[int], None] = lambda index: None,
+    ) -> None:
         self.info = StreamInfo("film", (2, 2), TICK, Fraction(25), live, frames=count)
         self.lost = 0
         self.notes = ["a note of the source"]
         self.ended = threading.Event()
         self.given = 0
         self.closed = False
-        self._error = error
+        self._error, self._before = error, before
         self._stopped = False
 
     def __enter__(self) -> "Film":
@@ -49,7 +59,10 @@ class Film:
             for index in range(self.info.frames or 0):
                 if self._stopped:
                     return
+                self._before(index)
                 self.given += 1
+                if self.info.frames == ENDLESS:
+                    threading.Event().wait(0.001)
                 yield self.frame(index)
             if self._error is not None:
                 raise self._error
@@ -110,10 +123,14 @@ class Tape:
 
 def fail(error: BaseException, when: int) -> Callable[[int], None]:
     def at(index: int) -> None:
-        if index == when:
+        if index >= when:
             raise error
 
     return at
+
+
+def wait(event: threading.Event) -> None:
+    assert event.wait(SOON)
 
 
 def go(source: Any, engine: Any, *sinks: Any, **more: Any) -> Progress:
@@ -183,32 +200,46 @@ def test_an_empty_film_makes_an_empty_output() -> None:
 
 
 def test_a_slow_sink_of_a_live_stream_gets_the_newest_frames_and_all_of_the_sound() -> None:
-    film = Film(50, live=True)
-    everything_painted = threading.Event()
-    tape = Tape(lambda index: everything_painted.wait(SOON))
+    """It is stuck in frame 0 until the engine, which must not wait for it, has painted the rest."""
+    begun, painted = threading.Semaphore(0), threading.Semaphore(0)
+    all_painted = threading.Event()
+
+    def stuck(index: int) -> None:
+        begun.release()
+        wait(all_painted)
+
+    def before(index: int) -> None:
+        if index:
+            assert painted.acquire(timeout=SOON)
+        if index == 1:
+            assert begun.acquire(timeout=SOON)
 
     def on_frame(progress: Progress) -> None:
-        if film.ended.is_set() and engine.log[-1] == 49:
-            everything_painted.set()
+        painted.release()
+        if progress.painted == 50:
+            all_painted.set()
 
-    engine = Engine()
-    progress = go(film, engine, tape, on_frame=on_frame)
-    assert tape.indices[-1] == 49
-    assert tape.indices[1:] == engine.log[-LIVE_OUTBOX:]
-    assert sum((frame.side for frame in tape.frames), ()) == tuple(f"sound {n}" for n in range(50))
-    assert progress.dropped_in == 50 - len(engine.log) == 50 - progress.painted
-    assert progress.dropped_out == progress.painted - len(tape.frames)
+    tape = Tape(stuck)
+    progress = go(Film(50, live=True, before=before), Engine(), tape, on_frame=on_frame)
+    assert tape.indices == [0, 48, 49]
+    assert LIVE_OUTBOX == 2
+    assert list(chain(*(frame.side for frame in tape.frames))) == [f"sound {n}" for n in range(50)]
+    assert (progress.dropped_in, progress.dropped_out) == (0, 47)
 
 
 def test_a_slow_engine_of_a_live_stream_skips_to_the_newest_frame() -> None:
-    film = Film(50, live=True)
-    engine = Engine(lambda index: film.ended.wait(SOON))
+    begun = threading.Event()
+
+    def slow(index: int) -> None:
+        begun.set()
+        wait(film.ended)
+
+    film = Film(50, live=True, before=lambda index: None if index == 0 else wait(begun))
     tape = Tape()
-    progress = go(film, engine, tape)
-    assert tape.indices[-1] == 49
-    assert len(tape.indices) == 2
-    assert progress.dropped_in == 48
-    assert tape.frames[-1].side == tuple(f"sound {n}" for n in range(tape.indices[0] + 1, 50))
+    progress = go(film, Engine(slow), tape)
+    assert tape.indices == [0, 49]
+    assert tape.frames[1].side == tuple(f"sound {n}" for n in range(1, 50))
+    assert (progress.dropped_in, progress.dropped_out, progress.painted) == (48, 0, 2)
 
 
 # ---- things that break ----
@@ -234,7 +265,7 @@ def test_a_source_that_breaks_before_the_first_frame_leaves_no_output() -> None:
 
 @pytest.mark.parametrize("error", [BackendError("the device is on fire"), ZeroDivisionError(), KeyboardInterrupt()])
 def test_an_engine_that_breaks_is_raised_and_throws_every_output_away(error: BaseException) -> None:
-    film, tapes = Film(10**6), [Tape(), Tape()]
+    film, tapes = Film(ENDLESS), [Tape(), Tape()]
     with pytest.raises(type(error)):
         go(film, Engine(fail(error, 5)), *tapes)
     assert [tape.end for tape in tapes] == ["thrown away"] * 2
@@ -252,9 +283,9 @@ def test_a_bug_in_the_source_throws_every_output_away() -> None:
 @pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_sink_that_breaks_is_raised_and_ends_the_run(live: bool, place: int) -> None:
-    film, good = Film(10**6, live=live), Tape()
+    film, good = Film(ENDLESS, live=live), Tape()
     sinks = [good]
-    sinks.insert(place, Tape(fail(SinkError("disk full"), 3 if not live else 0)))
+    sinks.insert(place, Tape(fail(SinkError("disk full"), 3)))
     with pytest.raises(SinkError, match="disk full"):
         go(film, Engine(), *sinks)
     assert [tape.end for tape in sinks] == ["thrown away"] * 2
@@ -267,7 +298,7 @@ def test_a_sink_that_cannot_be_opened_is_raised() -> None:
             raise SinkError("no permission")
 
     with pytest.raises(SinkError, match="no permission"):
-        go(Film(10**6), Engine(), Shut())
+        go(Film(ENDLESS), Engine(), Shut())
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -293,7 +324,7 @@ def test_a_broken_sink_is_told_even_when_it_breaks_on_the_last_frame() -> None:
 
 @pytest.mark.parametrize("live", [False, True])
 def test_stop_ends_a_run_early_and_keeps_what_was_painted(live: bool) -> None:
-    film, tape, stop = Film(10**6, live=live), Tape(), threading.Event()
+    film, tape, stop = Film(ENDLESS, live=live), Tape(), threading.Event()
     progress = go(film, Engine(), tape, stop=stop, on_frame=lambda p: stop.set() if p.painted == 5 else None)
     assert progress.stopped
     assert progress.painted == 5
@@ -311,7 +342,7 @@ def test_stop_works_while_the_source_has_nothing() -> None:
 
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
-    progress = go(Silent(live=True), Engine(), Tape(), stop=stop)
+    progress = go(Silent(0, live=True), Engine(), Tape(), stop=stop)
     assert progress.stopped
 
 
@@ -329,7 +360,7 @@ def test_a_sink_with_keys_is_looked_at_while_no_frame_comes(monkeypatch: pytest.
             yield self.frame(0)
 
     tape = Window()
-    go(Waiting(live=True), Engine(), tape)
+    go(Waiting(0, live=True), Engine(), tape)
     assert looked.is_set()
     assert tape.indices == [0]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allaprima.realtime.backends import Blend, open_backend
+from allaprima.realtime.backends import Blend, cpu, open_backend
 from allaprima.realtime.backends.cpu import CpuBackend, Motion
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.errors import BackendUnavailable, ConfigError
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("exact")
 
 SIZE = (96, 64)
 LARGE = (641, 359)
-"""So large that flow is measured at half size."""
+"""So large that flow is measured on a smaller picture."""
 CONTENT = Blend(content=0.9)
 
 
@@ -32,6 +32,12 @@ class Easel:
         self.backend = CpuBackend(size, color)
         self.bank = StyleBank(Bundle(path))
         self.net = self.backend.load_net(self.bank.bundle, places, region)
+
+    @property
+    def factor(self) -> int:
+        """How many pixels of the picture one of the flow's spans."""
+        picture = self.backend.upload(self.like)
+        return int(picture.planes[0].shape[1] / self.backend.motion(None, picture).flow.shape[1])
 
     def still(self, trust: float, flow: tuple[float, float] = (0, 0)) -> Motion:
         height, width = self.backend.motion(None, self.backend.upload(self.like)).flow.shape[:2]
@@ -143,16 +149,17 @@ def test_blending_scales_with_confidence_and_its_place_can_be_off(easel: Any, ti
         np.testing.assert_allclose(painted.planes[0], luma, atol=1)
 
 
-@pytest.mark.parametrize(("size", "factor"), [(SIZE, 1), (LARGE, 2)])
+@pytest.mark.parametrize("size", [SIZE, LARGE])
 @pytest.mark.parametrize(("dx", "dy"), [(8, 0), (0, 8), (-8, 16)])
 def test_history_is_fetched_from_where_the_flow_points(
-    easel: Any, tiny: ModuleType, size: Any, factor: int, dx: int, dy: int
+    easel: Any, tiny: ModuleType, size: Any, dx: int, dy: int
 ) -> None:
     """8 pixels are one sample of the deepest features, so the shift is exact."""
     here = easel(size)
     first = tiny.frame(size)
     here.paint(first)
-    flow = (dx / factor, dy / factor)
+    assert (here.factor > 1) == (size == LARGE)
+    flow = (dx / here.factor, dy / here.factor)
     moved = here.paint(tiny.frame(size, 9), trust=1, flow=flow, blend=Blend(content=1)).planes[0]
     inner = first.planes[0][24 + dy : -24 + dy or None, 24 + dx : -24 + dx or None]
     np.testing.assert_allclose(moved[24:-24, 24:-24].astype(int), inner, atol=1)
@@ -204,23 +211,31 @@ def test_without_a_picture_before_there_is_no_confidence(easel: Any, tiny: Modul
     assert not motion.flow.any()
 
 
-@pytest.mark.parametrize(("size", "factor"), [(SIZE, 1), (LARGE, 2)])
-def test_motion_is_measured_in_pixels_of_the_small_picture(
-    easel: Any, tiny: ModuleType, size: Any, factor: int
-) -> None:
-    wide = tiny.texture((size[0] + 8, size[1]), 5)
-    half = tiny.frame(size).planes[1:]
-    backend = easel(size).backend
-    before, now = (
-        backend.upload(
-            Frame((np.ascontiguousarray(wide[:, at : at + size[0]]), *half), size, 0, tiny.frame().time_base)
-        )
-        for at in (0, 4)
-    )
-    motion = backend.motion(before, now)
-    assert np.median(motion.flow[..., 0]) * factor == pytest.approx(4, abs=0.4)
+@pytest.mark.parametrize("size", [SIZE, LARGE])
+def test_motion_is_measured_in_pixels_of_the_small_picture(easel: Any, tiny: ModuleType, size: Any) -> None:
+    here = easel(size)
+    here.like = tiny.frame(size)
+    wide = tiny.texture((size[0] + 8, size[1]), 5, grain=3 * here.factor)
+    planes = [(np.ascontiguousarray(wide[:, at : at + size[0]]), *here.like.planes[1:]) for at in (0, 4)]
+    before, now = (here.backend.upload(replace(here.like, planes=moment)) for moment in planes)
+    motion = here.backend.motion(before, now)
+    assert np.median(motion.flow[..., 0]) * here.factor == pytest.approx(4, abs=0.6)
     assert abs(np.median(motion.flow[..., 1])) < 0.2
     assert np.median(motion.confidence) > 0.9
+
+
+@pytest.mark.parametrize("size", [SIZE, LARGE])
+def test_confidence_is_told_the_scale_of_the_flow(
+    easel: Any, tiny: ModuleType, size: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    real = cpu.confidence
+    monkeypatch.setattr(cpu, "confidence", lambda *args, **more: told.append(more["scale"]) or real(*args, **more))
+    here = easel(size)
+    here.like = tiny.frame(size)
+    picture = here.backend.upload(here.like)
+    assert here.backend.motion(picture, picture).confidence.min() == 1
+    assert told == [here.factor]
 
 
 def test_a_cut_leaves_next_to_no_confidence(easel: Any, tiny: ModuleType) -> None:
@@ -242,17 +257,32 @@ def test_what_stands_still_takes_up_to_the_weight_of_history(
     assert backend.warp_blend(None, b, here.still(1), weight) is b
 
 
-def test_a_picture_in_motion_is_fetched_and_taken_less(easel: Any, tiny: ModuleType) -> None:
-    """One small pixel is two of luma and one of chroma; at 2 pixels a frame 1 / (1 + 4) of history is taken."""
-    here = easel(LARGE)
-    backend, here.like = here.backend, tiny.flat(128, size=LARGE)
-    old, new = tiny.frame(LARGE), here.like
-    motion = here.still(1, (1, 0))
-    blended = backend.warp_blend(backend.upload(old), backend.upload(new), motion, 1.0)
-    for index, step in enumerate((2, 1, 1)):
-        found = backend.download(blended, new).planes[index][8:-8, 8:-8].astype(float)
-        fetched = np.roll(old.planes[index].astype(float), -step, 1)[8:-8, 8:-8]
-        np.testing.assert_allclose(found, 128 + 0.2 * (fetched - 128), atol=1.5)
+@pytest.mark.parametrize("size", [SIZE, LARGE])
+def test_a_picture_in_motion_is_fetched_from_where_it_was(
+    easel: Any, tiny: ModuleType, size: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "stillness", lambda flow, scale: np.ones(flow.shape[:2], np.float32))
+    here = easel(size)
+    here.like = new = tiny.flat(0, 0, 0, size=size)
+    old, upload = tiny.frame(size), here.backend.upload
+    motion = here.still(1, (8 / here.factor, -4 / here.factor))
+    blended = here.backend.download(here.backend.warp_blend(upload(old), upload(new), motion, 1.0), new)
+    for found, before, half in zip(blended.planes, old.planes, (1, 2, 2), strict=True):
+        fetched = np.roll(before, (4 // half, -8 // half), (0, 1))
+        np.testing.assert_allclose(found[8:-8, 8:-8].astype(int), fetched[8:-8, 8:-8], atol=1)
+
+
+@pytest.mark.parametrize("size", [SIZE, LARGE])
+def test_the_faster_a_picture_moves_the_less_of_it_is_taken(easel: Any, tiny: ModuleType, size: Any) -> None:
+    """1 / (1 + n^2) at ``n`` pixels of the full picture."""
+    here = easel(size)
+    here.like = new = tiny.flat(0, 0, 0, size=size)
+    old, upload = tiny.flat(200, 200, 200, size=size), here.backend.upload
+    for pixels, share in ((0, 1), (1, 0.5), (2, 0.2)):
+        motion = here.still(1, (pixels / here.factor, 0))
+        blended = here.backend.download(here.backend.warp_blend(upload(old), upload(new), motion, 1.0), new)
+        for plane in blended.planes:
+            np.testing.assert_allclose(plane, 200 * share, atol=1)
 
 
 def test_pictures_are_mixed_by_a_number_or_a_mask(easel: Any, tiny: ModuleType) -> None:

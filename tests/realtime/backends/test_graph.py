@@ -32,12 +32,9 @@ def color(name: str) -> Color:
 
 
 @pytest.mark.parametrize(
-    ("range_", "black", "white", "most"),
-    [(0, 16, 235, 240), (1, 16, 235, 240), (2, 0, 255, 255.5)]
+    ("range_", "black", "white", "most"), [(0, 16, 235, 240), (1, 16, 235, 240), (2, 0, 255, 255.5)]
 )
-def test_levels_put_black_at_minus_one_and_white_at_one(
-    range_: int, black: int, white: int, most: float
-) -> None:
+def test_levels_put_black_at_minus_one_and_white_at_one(range_: int, black: int, white: int, most: float) -> None:
     middle, luma, chroma = levels(Color(range=range_))
     assert (middle - luma, middle + luma, 128 + chroma) == (black, white, most)
 

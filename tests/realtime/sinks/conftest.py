@@ -8,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+
 from allaprima.realtime.frame import Color, Frame, StreamInfo
 from allaprima.realtime.sinks import EncoderOptions, open_sink
 
@@ -65,10 +66,7 @@ class Studio:
 
     def times(self, path: Path) -> list[Fraction]:
         with av.open(str(path)) as container:
-            return [
-                f.pts * Fraction(f.time_base.numerator, f.time_base.denominator)
-                for f in container.decode(video=0)
-            ]
+            return [f.pts * Fraction(f.time_base.numerator, f.time_base.denominator) for f in container.decode(video=0)]
 
     def packets(self, path: Path, kind: str) -> list[bytes]:
         with av.open(str(path)) as container:

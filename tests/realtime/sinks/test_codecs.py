@@ -1,6 +1,7 @@
 """The table of encoders."""
 
 import pytest
+
 from allaprima.realtime.errors import ConfigError
 from allaprima.realtime.sinks import EncoderOptions, codecs
 

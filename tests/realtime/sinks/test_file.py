@@ -9,6 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+
 from allaprima.realtime.errors import ConfigError, OutputExists, SinkError
 from allaprima.realtime.sinks import EncoderOptions, open_sink
 

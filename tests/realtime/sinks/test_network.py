@@ -12,6 +12,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+
 from allaprima.realtime.errors import ConfigError, SinkError
 from allaprima.realtime.frame import Frame
 from allaprima.realtime.sinks import EncoderOptions, network, open_sink, pipe

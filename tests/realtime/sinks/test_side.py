@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import av
 import pytest
+
 from allaprima.realtime.frame import StreamInfo
 from allaprima.realtime.sinks import EncoderOptions, open_sink
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.sinks import open_sink
 

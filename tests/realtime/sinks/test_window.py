@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.frame import Color
 from allaprima.realtime.sinks import open_sink

@@ -7,6 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+
 from allaprima.realtime.sources.scenes import SCENES, SHOT_FRAMES, Scene, open_scene
 
 SMALL, MEDIUM = (320, 180), (640, 360)

@@ -1,0 +1,83 @@
+"""Everything a training needs, generated and tiny: photos, an artwork, a loss network, a config."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+WIDTHS = {"1": 4, "2": 6, "3": 8, "4": 8}
+"""Channels of the loss network by its blocks."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """On a busy machine threads of tiny operations wait for each other most of the time."""
+    if importlib.util.find_spec("torch"):
+        importlib.import_module("torch").set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def loss_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a loss network with random weights, of VGG-19's layout but a few channels wide."""
+    folder = tmp_path_factory.mktemp("loss")
+
+    def write(name: str, *, pre: bool = False, last: str = "4_1", without: str = "") -> Path:
+        rng = np.random.default_rng(0)
+        layers = [n for n in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4", "4_1") if n <= last]
+        tensors, before = {}, 3
+        if pre:
+            tensors = {"pre.weight": np.eye(3, dtype=np.float32)[..., None, None], "pre.bias": np.zeros(3, np.float32)}
+        for layer in layers:
+            width = WIDTHS[layer[0]]
+            kernel = rng.normal(0, (2 / (9 * before)) ** 0.5, (width, before, 3, 3))
+            tensors |= {
+                f"conv{layer}.weight": kernel.astype(np.float32),
+                f"conv{layer}.bias": np.zeros(width, np.float32),
+            }
+            before = width
+        tensors.pop(without, None)
+        save_file(tensors, folder / name)
+        return folder / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with four pictures and a text file; names begin with ``a_`` or ``b_``."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name, size in (("a_1.png", (90, 70)), ("a_2.jpg", (70, 120)), ("b_1.png", (80, 80)), ("b_2.PNG", (64, 64))):
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (*size[::-1], 3)), None, 4)
+        cv2.imwrite(str(folder / name), cv2.normalize(noise, None, 10, 245, cv2.NORM_MINMAX).astype(np.uint8))
+    (folder / "a_note.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def config(photos: Path, loss_file: Any, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a training config; ``head`` stands before the tables, ``stage`` in the first, ``tail`` at the end."""
+
+    def write(
+        head: str = "",
+        *,
+        stage: str = "steps = 4",
+        styles: dict[str, Path] | None = None,
+        tail: str = "",
+        batch: str = "batch = 2",
+        crop: int = 64,
+    ) -> Path:
+        artworks = styles or {"ink": photos / "b_1.png", "wax": photos / "a_2.jpg"}
+        lines = [f'photos = "{photos}"', "photo_side = 72", "artwork_side = 64", f"crop = {crop}", batch, head]
+        lines += ["[[stages]]", f'loss_network = "{loss_file("loss.safetensors")}"', stage]
+        lines += ["[styles]", *(f'{name} = "{path}"' for name, path in artworks.items()), tail]
+        (tmp_path / "tiny.toml").write_text("\n".join(lines))
+        return tmp_path / "tiny.toml"
+
+    return write

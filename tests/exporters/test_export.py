@@ -1,0 +1,159 @@
+"""From torch to a bundle that the engine paints with."""
+
+import json
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
+pytest.importorskip("onnx", reason="export needs onnx: pip install 'allaprima[train]'")
+
+from allaprima.exporters.export import FoldedDecoder, export_bundle, paint_pictures, save_previews  # noqa: E402
+from allaprima.exporters.networks import Generator, apply_bank, pack, unpack  # noqa: E402
+from allaprima.realtime.bundle import Bundle, StyleCard  # noqa: E402
+from allaprima.realtime.stylizer import Stylizer  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def generator() -> Any:
+    torch.manual_seed(0)
+    generator = Generator(["ink", "wax"], deep=16, fine=8).eval()
+    with torch.no_grad():
+        for parameter in generator.bank["wax"].values():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+        for value in [*generator.bank["ink"].values(), *generator.bank["wax"].values()]:
+            value.copy_(value.half())  # as the bundle will store them
+        generator.decoder.bias.copy_(torch.linspace(-0.3, 0.3, 6))
+    return generator
+
+
+def export(generator: Any, folder: Path, **changes: Any) -> Path:
+    cards = {"ink": StyleCard(name="ink", title="Ink", strength=0.9), "wax": StyleCard(name="wax")}
+    settings: dict[str, Any] = {"name": "test", "version": "3", "default_style": "wax", "training": {"steps": 7}}
+    settings |= changes
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_bundle(generator, settings.pop("cards", cards), folder, **settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(generator: Any, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle(export(generator, tmp_path_factory.mktemp("out") / "deep" / "bundle"))
+
+
+def infer(bundle: Bundle, net: str, **inputs: Any) -> dict[str, Any]:
+    model = ov.Core().compile_model(bundle.path / f"{net}.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = model({name: value.detach().numpy() for name, value in inputs.items()})
+    return {output.get_any_name(): torch.from_numpy(np.array(value)) for output, value in found.items()}
+
+
+def test_the_bundle_opens_and_its_styles_load(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.version, manifest.default_style) == ("test", "3", "wax")
+    assert manifest.training == {"steps": 7}
+    assert [(s.card.name, s.card.title, s.card.strength) for s in bundle.styles()] == [
+        ("ink", "Ink", 0.9),
+        ("wax", "", 1),
+    ]
+    for file in bundle.style_files().values():
+        bundle.load_style(file)
+    assert bundle.path.stat().st_mode & 0o777 == 0o755
+    assert sorted(p.name for p in bundle.path.iterdir()) == [
+        "bank.onnx", "decoder.onnx", "encoder.onnx", "manifest.json", "styles",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 40), (16, 24), (2, 2)])
+def test_the_nets_compute_what_torch_computes_at_any_size(
+    generator: Any, bundle: Bundle, height: int, width: int
+) -> None:
+    packed = torch.randn(1, 24, height, width, generator=torch.Generator().manual_seed(1))
+    filters = dict(generator.bank["wax"].items())
+    with torch.no_grad():
+        deep, fine = generator.encoder(packed)
+        styled = apply_bank(deep, fine, filters, 0.7)
+        painted = generator.decoder(*styled)
+    encoded = infer(bundle, "encoder", packed=packed)
+    banked = infer(bundle, "bank", deep=deep, fine=fine, strength=torch.full((1, 1, 1, 1), 0.7), **filters)
+    decoded = infer(bundle, "decoder", deep=styled[0], fine=styled[1])
+    expected = {"deep": deep, "fine": fine, "deep_out": styled[0], "fine_out": styled[1], "packed": painted}
+    for name, value in (encoded | banked | decoded).items():
+        torch.testing.assert_close(value, expected.pop(name), atol=1e-3, rtol=1e-3)
+    assert not expected
+
+
+def test_the_folded_decoder_is_the_decoder(generator: Any) -> None:
+    deep, fine = torch.randn(1, 16, 4, 5), torch.randn(1, 8, 8, 10)
+    torch.testing.assert_close(FoldedDecoder(generator.decoder)(deep, fine), generator.decoder(deep, fine))
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("style", ["ink", "wax"])
+def test_the_engine_paints_what_the_generator_paints(
+    generator: Any, bundle: Bundle, tiny: ModuleType, style: str
+) -> None:
+    frame = tiny.frame((96, 64))
+    painted = Stylizer(style, bundle=bundle, strength=1.0, steadiness=0.0)(frame)
+    padded = [
+        np.pad(plane.astype(np.float32), side, "edge") for plane, side in zip(frame.planes, (16, 8, 8), strict=True)
+    ]
+    y, u, v = map(torch.from_numpy, padded)
+    packed = pack(((y - 125.5) / 109.5)[None, None], torch.stack([(u - 128) / 112, (v - 128) / 112])[None])
+    with torch.no_grad():
+        output = generator(packed, [style])[..., 4:-4, 4:-4]
+    luma, chroma = unpack(output)
+    expected = [luma[0, 0] * 109.5 + 125.5, chroma[0, 0] * 112 + 128, chroma[0, 1] * 112 + 128]
+    for plane, wanted, top in zip(painted.planes, expected, (235, 240, 240), strict=True):
+        assert np.abs(plane - wanted.clamp(16, top).numpy()).max() <= 2
+
+
+def test_a_bundle_that_is_there_is_replaced_whole(generator: Any, tmp_path: Path) -> None:
+    folder = export(generator, tmp_path / "bundle")
+    (folder / "styles/old.safetensors").touch()
+    export(generator, folder, version="4", cards={"wax": StyleCard(name="wax")})
+    assert Bundle(folder).manifest.version == "4"
+    assert list(Bundle(folder).style_files()) == ["wax"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_an_export_that_fails_leaves_the_old_bundle(generator: Any, tmp_path: Path) -> None:
+    folder = export(generator, tmp_path / "bundle")
+    with pytest.raises(KeyError):
+        export(generator, folder, version="4", cards={"oil": StyleCard(name="oil")})
+    assert Bundle(folder).manifest.version == "3"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_style_of_another_export_is_foreign_only_when_the_nets_differ(
+    generator: Any, bundle: Bundle, tmp_path: Path
+) -> None:
+    again = Bundle(export(generator, tmp_path / "again"))
+    assert again.generator == bundle.generator, "the same nets give the same files"
+    other = Generator(["wax"], deep=16, fine=8)
+    foreign = Bundle(export(other, tmp_path / "other", cards={"wax": StyleCard(name="wax")}))
+    assert foreign.generator != bundle.generator
+
+
+def test_the_manifest_is_plain_json_with_a_line_for_each_key(bundle: Bundle) -> None:
+    text = (bundle.path / "manifest.json").read_text()
+    assert json.loads(text)["format"] == 1
+    assert text.endswith("}\n")
+
+
+def test_pictures_are_painted_to_bytes(generator: Any) -> None:
+    pictures = [torch.randint(0, 256, (3, 32, 40), dtype=torch.uint8) for _ in range(2)]
+    painted = paint_pictures(generator, pictures, "ink")
+    assert [(p.shape, p.dtype) for p in painted] == [((32, 40, 3), np.uint8)] * 2
+    plain = paint_pictures(generator, pictures, None)
+    assert not np.array_equal(painted[0], plain[0])
+
+
+def test_every_style_gets_a_preview(generator: Any, tmp_path: Path) -> None:
+    save_previews(generator, torch.randint(0, 256, (3, 37, 45), dtype=torch.uint8), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ink.jpg", "wax.jpg"]

@@ -1,0 +1,143 @@
+"""The generator's parts against what they are said to equal."""
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
+
+import torch.nn.functional as F  # noqa: E402
+
+from allaprima.exporters.networks import (  # noqa: E402
+    Decoder,
+    Encoder,
+    Generator,
+    apply_bank,
+    instance_norm,
+    new_filters,
+    pack,
+    unpack,
+)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def small() -> Any:
+    torch.manual_seed(0)
+    return Generator(["ink", "wax"], deep=8, fine=4).eval()
+
+
+def test_a_packed_picture_has_16_channels_of_luma_and_8_of_chroma() -> None:
+    y = torch.arange(32.0).view(1, 1, 4, 8)
+    uv = torch.stack([100 + torch.arange(8.0).view(2, 4), 200 + torch.arange(8.0).view(2, 4)])[None]
+    packed = pack(y, uv)
+    assert packed.shape == (1, 24, 1, 2)
+    assert packed[0, :16, 0, 0].tolist() == [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
+    assert packed[0, 16:20, 0, 1].tolist() == [102, 103, 106, 107]
+    assert packed[0, 20:, 0, 0].tolist() == [200, 201, 204, 205]
+
+
+def test_unpacking_undoes_packing() -> None:
+    y, uv = torch.randn(2, 1, 16, 24), torch.randn(2, 2, 8, 12)
+    again = unpack(pack(y, uv))
+    assert torch.equal(again[0], y)
+    assert torch.equal(again[1], uv)
+
+
+def test_instance_norm_is_torchs_own_forward_and_backward() -> None:
+    x, weight, bias = torch.randn(2, 5, 6, 7) * 3 + 1, torch.randn(5), torch.randn(5)
+    mine, stock = ([t.clone().requires_grad_() for t in (x, weight, bias)] for _ in range(2))
+    a, b = instance_norm(*mine), F.instance_norm(stock[0], weight=stock[1], bias=stock[2])
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    target = torch.randn_like(a)
+    (a * target).sum().backward()
+    (b * target).sum().backward()
+    for one, other in zip(mine, stock, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_instance_norm_keeps_its_statistics_in_fp32() -> None:
+    x = (torch.randn(1, 2, 32, 32) + 200).to(torch.bfloat16)
+    normed = instance_norm(x, torch.ones(2), torch.zeros(2)).float()
+    torch.testing.assert_close(normed, F.instance_norm(x.float()), atol=0.02, rtol=0)
+
+
+def test_the_decoders_head_is_nearest_times_2_and_a_5x5_convolution() -> None:
+    decoder = Decoder(8, 4)
+    with torch.no_grad():
+        decoder.bias.copy_(torch.arange(6.0))
+    x = torch.randn(1, 4, 6, 7)
+    weight, bias = decoder.head()
+    assert (weight.shape, bias.shape) == ((24, 4, 3, 3), (24,))
+    luma, chroma = unpack(F.conv2d(x, weight, bias, padding=1))
+    half = F.conv2d(F.interpolate(x, scale_factor=2), decoder.kernel, decoder.bias, padding=2)
+    inside = (..., slice(4, -4), slice(4, -4))
+    torch.testing.assert_close(luma[inside], F.pixel_shuffle(half[:, :4], 2)[inside], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(chroma[..., 2:-2, 2:-2], half[:, 4:][..., 2:-2, 2:-2], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (8, 8), (40, 24)])
+def test_a_picture_comes_out_in_the_shape_it_went_in(small: Any, height: int, width: int) -> None:
+    packed = torch.randn(2, 24, height // 4, width // 4)
+    deep, fine = small.encoder(packed)
+    assert deep.shape == (2, 8, height // 8, width // 8)
+    assert fine.shape == (2, 4, height // 4, width // 4)
+    assert small(packed, ["ink", None]).shape == packed.shape
+
+
+def test_at_strength_0_the_bank_leaves_features_as_they_are() -> None:
+    deep, fine = torch.randn(1, 8, 4, 4), torch.randn(1, 4, 8, 8)
+    for found, given in zip(apply_bank(deep, fine, new_filters(8, 4), 0.0), (deep, fine), strict=True):
+        assert torch.equal(found, given)
+
+
+def test_strength_mixes_evenly_between_none_and_all() -> None:
+    deep, fine = torch.randn(1, 8, 4, 4), torch.randn(1, 4, 8, 8)
+    filters = new_filters(8, 4)
+    none, half, full = (apply_bank(deep, fine, filters, strength) for strength in (0.0, 0.5, 1.0))
+    for a, b, c in zip(none, half, full, strict=True):
+        torch.testing.assert_close(b, (a + c) / 2)
+        assert not torch.allclose(a, c, atol=0.1)
+
+
+def test_each_picture_of_a_batch_is_painted_in_its_own_style(small: Any) -> None:
+    with torch.no_grad():
+        small.bank["wax"]["deep2_bias"] += 1
+        small.bank["wax"]["fine1_bias"] += 1
+        packed = torch.randn(1, 24, 8, 8).repeat(4, 1, 1, 1)
+        ink, wax, plain, again = small(packed, ["ink", "wax", None, "ink"])
+        assert torch.allclose(ink, again, atol=1e-5)
+        assert not torch.allclose(ink, wax, atol=1e-2)
+        assert not torch.allclose(ink, plain, atol=1e-2)
+        torch.testing.assert_close(small(packed[:1], ["wax"])[0], wax, atol=1e-5, rtol=1e-5)
+
+
+def test_all_styles_start_from_the_same_filters_and_a_seed_decides_them() -> None:
+    one, same, other = (Generator(["a", "b"], 8, 4, seed) for seed in (1, 1, 2))
+    for key, value in one.bank["a"].items():
+        assert torch.equal(value, one.bank["b"][key])
+        assert value is not one.bank["b"][key]
+        assert torch.equal(value, same.bank["a"][key])
+    assert not torch.equal(one.bank["a"]["deep1"], other.bank["a"]["deep1"])
+
+
+def test_the_loss_reaches_every_parameter_of_the_styles_in_use(small: Any) -> None:
+    generator = Generator(["ink", "wax"], 8, 4)
+    generator(torch.randn(1, 24, 8, 8), ["ink"]).square().mean().backward()
+    without = [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # A constant added before an instance norm is taken off again by it.
+    before_norm = ("down.bias", "spread.bias")
+    assert [name for name in without if not name.startswith("bank.wax") and not name.endswith(before_norm)] == []
+    assert sum(name.startswith("bank.wax") for name in without) == len(generator.bank["wax"])
+
+
+def test_color_survives_the_encoder() -> None:
+    """The fine features are not normalised: a brighter picture stays brighter."""
+    encoder = Encoder(8, 4)
+    packed = torch.randn(1, 24, 8, 8)
+    one, other = encoder(packed)[1], encoder(packed + 0.5)[1]
+    assert (one - other).abs().mean() > 0.05

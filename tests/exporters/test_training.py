@@ -1,0 +1,231 @@
+"""Whole trainings of a few steps on a few pixels."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
+
+from allaprima.exporters import training  # noqa: E402
+from allaprima.exporters.training import TrainConfig, Trainer  # noqa: E402
+from allaprima.realtime.errors import ConfigError  # noqa: E402
+
+STUDIO = Path(training.__file__).with_name("studio.toml")
+
+
+@pytest.fixture
+def trainer(config: Any) -> Any:
+    return lambda *args, **more: Trainer(TrainConfig.read(config(*args, **more)))
+
+
+def weights(trainer: Trainer) -> dict[str, Any]:
+    return {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+
+
+# ---- the config ----
+
+
+def test_the_config_that_is_shipped_names_every_key() -> None:
+    config = TrainConfig.read(STUDIO)
+    assert TrainConfig.model_fields.keys() <= config.model_fields_set
+    assert config.cards.keys() == config.styles.keys()
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("brushes = 3", "brushes: Extra inputs"),
+        ('batch = "many"', "batch: Input should be a valid integer"),
+        ("batch =", "is not TOML"),
+    ],
+)
+def test_a_mistake_in_the_config_is_named_in_one_line(config: Any, head: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        TrainConfig.read(config(head, batch=""))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_in_a_stage_says_where(config: Any) -> None:
+    with pytest.raises(ConfigError, match=r"stages\.0\.steps: Field required") as caught:
+        TrainConfig.read(config(stage=""))
+    assert "studio.toml" in caught.value.hint
+
+
+def test_a_config_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        TrainConfig.read(tmp_path / "no.toml")
+
+
+@pytest.mark.parametrize("crop", [60, 56, 80])
+def test_a_crop_must_fit_the_strides_and_the_photos(config: Any, crop: int) -> None:
+    with pytest.raises(ConfigError, match="multiple of 8"):
+        Trainer(TrainConfig.read(config(crop=crop)))
+
+
+# ---- the schedule ----
+
+
+def test_the_seed_decides_what_a_training_starts_from(trainer: Any) -> None:
+    one, same, other = (trainer(f"seed = {seed}").generator for seed in (7, 7, 8))
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, same.state_dict()[name])
+    assert not torch.equal(one.encoder.head.weight, other.encoder.head.weight)
+
+
+def test_every_third_step_trains_the_auto_encoder_and_leaves_the_bank_alone(trainer: Any) -> None:
+    run = trainer()
+    kinds, banks, nets = [], [], []
+    for _ in range(4):
+        before = weights(run)
+        kinds.append("identity" in run.step())
+        after = weights(run)
+        moved = {name for name in after if not torch.equal(before[name], after[name])}
+        banks.append(any(name.startswith("bank.") for name in moved))
+        nets.append(any(name.startswith("encoder.") for name in moved))
+    assert kinds == [False, False, True, False]
+    assert banks == [True, True, False, True]
+    assert all(nets)
+
+
+def test_a_style_that_is_not_drawn_is_not_changed(trainer: Any, photos: Path) -> None:
+    run = trainer()
+    run.config = run.config.model_copy(update={"styles": {"ink": photos / "b_1.png"}})
+    before = weights(run)
+    run.step()
+    assert all(torch.equal(v, before[k]) for k, v in weights(run).items() if k.startswith("bank.wax"))
+
+
+def test_a_style_step_has_all_its_terms_and_they_are_finite(trainer: Any) -> None:
+    terms = trainer().step()
+    assert terms.keys() == {"content", "style", "variation", "range", "steady"}
+    assert all(0 <= value < 1e4 for value in terms.values())
+
+
+def test_weights_of_a_stage_stand_in_for_the_configs_own(trainer: Any) -> None:
+    plain = trainer("style = 2.0").step()
+    other = trainer("style = 2.0", stage="steps = 4\nstyle = 6.0\nsteady = 0").step()
+    assert other["style"] == pytest.approx(3 * plain["style"], rel=1e-3)
+    assert other["content"] == pytest.approx(plain["content"], rel=1e-3)
+    assert "steady" not in other
+
+
+def test_stages_follow_each_other(trainer: Any, loss_file: Any) -> None:
+    second = f'steps = 2\n[[stages]]\nloss_network = "{loss_file("pre.safetensors", pre=True)}"\nsteps = 3'
+    run = trainer(stage=second)
+    assert run.total == 5
+    found = []
+    for run.done in range(6):
+        stage, done = run.stage()
+        found.append((run.config.stages.index(stage), done))
+    assert found == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3)]
+
+
+def test_the_rate_warms_up_and_falls_to_a_fiftieth(trainer: Any) -> None:
+    run = trainer("learning_rate = 1.0", stage="steps = 1000")
+
+    def rate(done: int) -> float:
+        run._set_rate(run.config.stages[0], done)
+        return float(run.optimizer.param_groups[0]["lr"])
+
+    assert rate(0) == pytest.approx(1 / 50)
+    assert rate(24) == pytest.approx(0.976 * 0.5)
+    assert rate(500) == pytest.approx(0.5)
+    assert rate(999) == pytest.approx(0.02)
+
+
+def test_a_coarse_network_judges_too(trainer: Any, loss_file: Any) -> None:
+    coarse = loss_file("coarse.safetensors", pre=True)
+    run = trainer(stage=f'steps = 2\ncoarse_network = "{coarse}"')
+    run.step()
+    (judges,) = run._judges.values()
+    assert [judge.layers for judge in judges] == [("1_2", "2_2", "3_2", "3_4"), ("3_4", "4_1")]
+
+
+def test_a_coarse_network_that_ends_too_early_is_refused(trainer: Any, loss_file: Any) -> None:
+    short = loss_file("short.safetensors", last="3_4")
+    with pytest.raises(ConfigError, match="4_1"):
+        trainer(stage=f'steps = 2\ncoarse_network = "{short}"').step()
+
+
+def test_training_makes_the_loss_fall(trainer: Any) -> None:
+    run = trainer("every_third_identity = false\nlearning_rate = 0.02\nsteady = 0", stage="steps = 40")
+
+    def judge() -> float:
+        torch.manual_seed(0)
+        with torch.no_grad():
+            photos = training.random_crops(run.photos, 2, 64, random.Random(0))
+            terms = run._style_terms(photos, run.config.stages[0], random.Random(0))
+            return float(sum(terms.values()))
+
+    before = judge()
+    for _ in range(8):
+        run.step()
+    assert judge() < 0.8 * before
+
+
+# ---- keeping ----
+
+
+def test_a_resumed_training_is_the_uninterrupted_one(trainer: Any, tmp_path: Path) -> None:
+    whole = trainer()
+    training.train(whole, lambda step, terms: None, tmp_path / "whole.pt", 100)
+    first = trainer()
+    for _ in range(2):
+        first.step()
+    torch.rand(3)
+    first.save(tmp_path / "part.pt")
+    second = trainer()
+    second.load(tmp_path / "part.pt")
+    training.train(second, lambda step, terms: None, tmp_path / "rest.pt", 100)
+    assert second.done == whole.done == 4
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(weights(second)[name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_every_so_many_steps_and_at_the_end_it_is_saved(trainer: Any, tmp_path: Path) -> None:
+    run, keep = trainer(), tmp_path / "last.pt"
+    seen: list[tuple[int, bool]] = []
+    training.train(run, lambda step, terms: seen.append((step, keep.exists())), keep, 3)
+    assert seen == [(0, False), (1, False), (2, False), (3, True)]
+    assert training.load_checkpoint(keep)["done"] == 4
+    assert [path.name for path in tmp_path.glob("last*")] == ["last.pt"]
+
+
+def test_an_interrupted_training_is_saved(trainer: Any, tmp_path: Path) -> None:
+    def interrupt(step: int, terms: dict[str, float]) -> None:
+        if step == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(trainer(), interrupt, tmp_path / "last.pt", 100)
+    assert training.load_checkpoint(tmp_path / "last.pt")["done"] == 2
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no checkpoint", b"PK\x03\x04torn"])
+def test_a_checkpoint_that_cannot_be_read_is_said_so(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"checkpoint .* cannot be read"):
+        training.load_checkpoint(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_of_other_styles_is_refused(trainer: Any, photos: Path, tmp_path: Path) -> None:
+    trainer().save(tmp_path / "last.pt")
+    other = trainer(styles={"oil": photos / "b_1.png"})
+    with pytest.raises(ConfigError, match="other styles"):
+        other.load(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_of_something_else_is_refused(trainer: Any, tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "last.pt")
+    with pytest.raises(ConfigError, match=r"last\.pt"):
+        trainer().load(tmp_path / "last.pt")
+
+
+def test_painting_leaves_no_trace_of_the_margin(trainer: Any) -> None:
+    run = trainer()
+    packed = torch.randn(1, 24, 16, 24)
+    assert training.paint(run.generator, packed, ["ink"]).shape == packed.shape
+    assert training.paint(run.generator, packed, ["ink"]).dtype == torch.float32
