@@ -1,1 +1,1 @@
-"""The smallest useful programs."""
+"""The smallest programs: each does one thing and can be copied."""

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Protocol
 
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.frame import Frame
@@ -19,9 +20,9 @@ from allaprima.realtime.sinks import Sink
 from allaprima.realtime.sinks.base import Attentive
 from allaprima.realtime.sources import Source
 from allaprima.realtime.stylebank import Style
-from allaprima.realtime.stylizer import Stylizer
+from allaprima.realtime.stylizer import Rendered, Seen, Stylizer
 
-FILE_QUEUE, LIVE_INBOX, LIVE_OUTBOX = 4, 1, 2
+FILE_QUEUE, FINISH_QUEUE, LIVE_INBOX, LIVE_OUTBOX = 4, 2, 1, 2
 POLL = 0.1
 """Seconds after which a waiting thread looks up: was it asked to stop, was a key pressed?"""
 MOST_SIDE = 1000
@@ -83,27 +84,30 @@ def run(
     source, the engine or a sink is raised here; a failed sink throws its half-written output away.
     """
     live = source.info.live
-    inbox: Mailbox[Frame] = Mailbox(LIVE_INBOX if live else FILE_QUEUE, _policy(live), _keep_side)
+    inbox: Mailbox[Any] = Mailbox(LIVE_INBOX if live else FILE_QUEUE, _policy(live), _keep_side)
     progress = Progress(source.info.frames, stages=stylizer.stages)
     stop = stop or threading.Event()
     began = time.perf_counter()
     with source, _outlets(sinks, live, progress) as outlets:
-        reader = threading.Thread(target=_read, args=(source, inbox, progress), name="source", daemon=True)
+        # A file's frames are looked at where they are decoded, while the engine paints the one before.
+        # A live frame may still be dropped, and flow is between frames the engine saw: it waits.
+        look = None if live else stylizer.look
+        reader = threading.Thread(target=_read, args=(source, inbox, progress, look), name="source", daemon=True)
         reader.start()
         try:
-            start: float | None = None
-            score = _score(cues, float(source.info.rate or 30))
-            for frame in _frames(inbox, stop, progress):
-                start = frame.time if start is None else start
-                _conduct(score, stylizer, frame.time - start)
-                if masks is not None:
-                    masks(stylizer, frame.time - start)
-                painted = stylizer(frame)
-                for outlet in outlets:
-                    outlet.put(painted)
-                _account(progress, inbox, outlets, source, began)
-                if on_frame is not None:
-                    on_frame(progress)
+            with _Finisher(stylizer, outlets, live) as finisher:
+                start: float | None = None
+                score = _score(cues, float(source.info.rate or 30))
+                for item in _frames(inbox, stop, progress):
+                    seen = item if isinstance(item, Seen) else stylizer.look(item)
+                    start = seen.frame.time if start is None else start
+                    _conduct(score, stylizer, seen.frame.time - start)
+                    if masks is not None:
+                        masks(stylizer, seen.frame.time - start)
+                    finisher.put(stylizer.render(seen))
+                    _account(progress, inbox, outlets, source, began)
+                    if on_frame is not None:
+                        on_frame(progress)
         finally:
             source.stop()
             inbox.abandon()
@@ -111,6 +115,62 @@ def run(
     progress.notes += [*source.notes, *(note for sink in sinks for note in sink.notes)]
     progress.seconds = time.perf_counter() - began
     return progress
+
+
+class _Finisher:
+    """The last step of painting: for a file in a thread of its own, for a live picture at once."""
+
+    def __init__(self, stylizer: Stylizer, outlets: "list[_Outlet]", live: bool) -> None:
+        self._stylizer = stylizer
+        self._outlets = outlets
+        self._mailbox: Mailbox[Rendered] = Mailbox(FINISH_QUEUE)
+        self._error: BaseException | None = None
+        self._thread = None if live else threading.Thread(target=self._main, name="finisher", daemon=True)
+
+    def __enter__(self) -> "_Finisher":
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread is None:
+            return
+        if error is None or isinstance(error, SourceError):
+            self._mailbox.close()  # what was painted is kept
+        else:
+            self._mailbox.abandon()
+        self._thread.join(None if error is None else PATIENCE)
+        if self._error is not None and error is None:
+            raise self._error
+
+    def put(self, rendered: Rendered) -> None:
+        if self._thread is None:
+            self._finish(rendered)
+            return
+        try:
+            self._mailbox.put(rendered)
+        except Closed:
+            raise (self._error or Closed()) from None
+
+    def _finish(self, rendered: Rendered) -> None:
+        painted = self._stylizer.finish(rendered)
+        for outlet in self._outlets:
+            outlet.put(painted)
+
+    def _main(self) -> None:
+        try:
+            while True:
+                try:
+                    rendered = self._mailbox.get()
+                except Closed:
+                    break
+                self._finish(rendered)
+        except BaseException as error:  # noqa: BLE001 (a thread's main: raised again in the engine)
+            self._error = error
+        finally:
+            self._mailbox.abandon()
 
 
 def _policy(live: bool) -> OnFull:
@@ -122,7 +182,7 @@ def _keep_side(dropped: Frame, following: Frame) -> Frame:
     return replace(following, side=(dropped.side + following.side)[-MOST_SIDE:]) if dropped.side else following
 
 
-def _read(source: Source, inbox: Mailbox[Frame], progress: Progress) -> None:
+def _read(source: Source, inbox: Mailbox[Any], progress: Progress, look: Callable[[Frame], Seen] | None) -> None:
     try:
         frames = iter(source)
         while True:
@@ -131,7 +191,7 @@ def _read(source: Source, inbox: Mailbox[Frame], progress: Progress) -> None:
             if frame is None:
                 break
             progress.stages.add("decode", time.perf_counter() - began)
-            inbox.put(frame)
+            inbox.put(frame if look is None else look(frame))
     except Closed:
         pass
     except BaseException as error:  # noqa: BLE001 (a thread's main: raised again in the engine)
@@ -140,7 +200,7 @@ def _read(source: Source, inbox: Mailbox[Frame], progress: Progress) -> None:
         inbox.close()
 
 
-def _frames(inbox: Mailbox[Frame], stop: threading.Event, progress: Progress) -> Iterator[Frame]:
+def _frames(inbox: Mailbox[Any], stop: threading.Event, progress: Progress) -> Iterator[Frame | Seen]:
     while not stop.is_set():
         try:
             yield inbox.get(timeout=POLL)
@@ -162,7 +222,7 @@ def _conduct(score: list[tuple[float, Style, int]], stylizer: Stylizer, seconds:
         stylizer.set_style(style, fade)
 
 
-def _account(progress: Progress, inbox: Mailbox[Frame], outlets: "list[_Outlet]", source: Source, began: float) -> None:
+def _account(progress: Progress, inbox: Mailbox[Any], outlets: "list[_Outlet]", source: Source, began: float) -> None:
     progress.painted += 1
     progress.seconds = time.perf_counter() - began
     progress.first_frame = progress.first_frame or progress.seconds

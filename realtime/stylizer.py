@@ -38,6 +38,28 @@ class Region:
     style: Style | None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame on the device and its motion; without a backend it goes through unpainted."""
+
+    frame: Frame
+    backend: Any = None
+    picture: Any = None
+    motion: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A painted picture and what finishes it: the settings of its frame, not of a later one."""
+
+    seen: Seen
+    painted: Any = None
+    weight: float = 0.0
+    strength: float = 1.0
+    region: Region | None = None
+    swapped: bool = False
+
+
 class Stylizer:
     """Paints the frames of one stream.
 
@@ -74,8 +96,9 @@ class Stylizer:
         self._format: tuple[tuple[int, int], Color] | None = None
         self._backend: Any = None
         self._net: Any = None
-        self._has_region = False
-        self._seen = self._painted = None
+        self._loaded: tuple[Any, bool] | None = None
+        self._seen: Any = None
+        self._painted: Any = None
         self._swapped = False
         self._rgb = Rgb()
 
@@ -132,57 +155,76 @@ class Stylizer:
     # ---- the frame's way ----
 
     def __call__(self, frame: Frame) -> Frame:
-        """Paint one frame.  It must not be changed afterwards: planes may be shared."""
+        """Paint one frame.  It must not be changed afterwards: planes may be shared.
+
+        The three steps may also run in three threads, one each, so that the next frame is looked at
+        while this one is painted: each step has a recurrence of its own and no other.
+        """
+        return self.finish(self.render(self.look(frame)))
+
+    def look(self, frame: Frame) -> "Seen":
+        """Bring the frame to the device and find how it moved since the last one seen."""
         if self._bypass:
-            self.forget()
-            return frame
+            self._seen = None
+            return Seen(frame)
+        wanted = (frame.size, frame.color)
+        if wanted != self._format:
+            self._backend = open_backend(self._backend_name, *wanted)
+            self._format, self._seen = wanted, None
+        with self.stages("upload"):
+            picture = self._backend.upload(frame)
+        with self.stages("motion"):
+            motion = self._backend.motion(self._seen, picture)
+        self._seen = picture
+        return Seen(frame, self._backend, picture, motion)
+
+    def render(self, seen: "Seen") -> "Rendered":
+        """Paint what was seen, in the style of this very frame."""
+        if seen.backend is None:
+            return Rendered(seen)
         with self._lock:
             filters, region, region_filters = self._fade.step(), self._region, self._region_filters
             swapped, self._swapped = self._swapped, False
-        self._prepare(frame, region_filters is not None)
-        if swapped:
-            self._painted = None  # the picture's history is in the old style
-        if region is not None and region.mask.shape != frame.size[::-1]:
-            region = replace(region, mask=fitted(region.mask, frame.size))
-        backend, net, stage = self._backend, self._net, self.stages
-        blend = scaled(self._steadiness)
-        with stage("upload"):
-            picture = backend.upload(frame)
-        with stage("motion"):
-            motion = backend.motion(self._seen, picture)
-        with stage("net"):
-            extra = None if region is None or region_filters is None else (region.mask, region_filters)
-            painted = net.paint(picture, motion, filters, self._strength, blend, region=extra)
-        with stage("blend"):
-            painted = backend.warp_blend(self._painted, painted, motion, blend.picture)
-        self._seen, self._painted = picture, painted
-        with stage("finish"):
-            result: Frame = backend.download(self._finish(picture, painted, region), frame)
-        return result
+        if region is not None and region.mask.shape != seen.frame.size[::-1]:
+            region = replace(region, mask=fitted(region.mask, seen.frame.size))
+        motion, wanted = seen.motion, (seen.backend, region_filters is not None)
+        if wanted != self._loaded:
+            self._load(*wanted)
+            motion, swapped = seen.backend.motion(None, seen.picture), True  # a new net has no history
+        blend, strength = scaled(self._steadiness), self._strength
+        extra = None if region is None or region_filters is None else (region.mask, region_filters)
+        with self.stages("net"):
+            painted = self._net.paint(seen.picture, motion, filters, strength, blend, region=extra)
+        return Rendered(seen, painted, blend.picture, strength, region, swapped)
 
-    def _finish(self, picture: Any, painted: Any, region: Region | None) -> Any:
-        if region is not None and region.style is None:
-            painted = self._backend.mix(painted, picture, region.mask)
-        if self._strength < NEAR_INPUT:
-            painted = self._backend.mix(picture, painted, self._strength / NEAR_INPUT)
-        return painted
+    def finish(self, rendered: "Rendered") -> Frame:
+        """Steady the painted picture by the one before and make it a frame again."""
+        seen = rendered.seen
+        if seen.backend is None:
+            self._painted = None
+            return seen.frame
+        if rendered.swapped:
+            self._painted = None  # it is in the old style, or of another size
+        with self.stages("blend"):
+            painted = seen.backend.warp_blend(self._painted, rendered.painted, seen.motion, rendered.weight)
+        self._painted = painted
+        with self.stages("finish"):
+            if rendered.region is not None and rendered.region.style is None:
+                painted = seen.backend.mix(painted, seen.picture, rendered.region.mask)
+            if rendered.strength < NEAR_INPUT:
+                painted = seen.backend.mix(seen.picture, painted, rendered.strength / NEAR_INPUT)
+            frame: Frame = seen.backend.download(painted, seen.frame)
+        return frame
 
     def forget(self) -> None:
         """Drop the history: the next frame is painted as if it were the first."""
         self._seen = self._painted = None
 
-    def _prepare(self, frame: Frame, has_region: bool) -> None:
-        """Make backend and net ready for this frame's size and color, if they are not."""
-        wanted = (frame.size, frame.color)
-        if wanted != self._format:
-            if self._backend is not None:
-                self._backend.close()
-            self._backend = open_backend(self._backend_name, *wanted)
-            self._format, self._net = wanted, None
-        if self._net is None or has_region != self._has_region:
-            self._net = self._backend.load_net(self.bundle, STRONGEST, has_region)
-            self._has_region = has_region
-            self.forget()
+    def _load(self, backend: Any, has_region: bool) -> None:
+        if self._loaded is not None and self._loaded[0] is not backend:
+            self._loaded[0].close()
+        self._net = backend.load_net(self.bundle, STRONGEST, has_region)
+        self._loaded = (backend, has_region)
 
     # ---- for people with their own loop ----
 

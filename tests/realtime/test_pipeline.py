@@ -16,8 +16,8 @@ from allaprima.realtime import pipeline
 from allaprima.realtime.errors import BackendError, SinkError, SourceError, SourceLost, UnknownStyle
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.metrics import Stages
-from allaprima.realtime.pipeline import FILE_QUEUE, LIVE_OUTBOX, Cue, Progress, run
-from allaprima.realtime.stylizer import Stylizer
+from allaprima.realtime.pipeline import FILE_QUEUE, FINISH_QUEUE, LIVE_OUTBOX, Cue, Progress, run
+from allaprima.realtime.stylizer import Rendered, Seen, Stylizer
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -85,10 +85,16 @@ class Engine:
         self.log: list[Any] = []
         self._at = at
 
-    def __call__(self, frame: Frame) -> Frame:
-        self._at(frame.index)
-        self.log.append(frame.index)
-        return frame
+    def look(self, frame: Frame) -> Seen:
+        return Seen(frame)
+
+    def render(self, seen: Seen) -> Rendered:
+        self._at(seen.frame.index)
+        self.log.append(seen.frame.index)
+        return Rendered(seen)
+
+    def finish(self, rendered: Rendered) -> Frame:
+        return rendered.seen.frame
 
     def set_style(self, style: str, fade: int) -> None:
         self.log.append((style, fade))
@@ -181,7 +187,7 @@ def test_a_run_tells_how_it_went() -> None:
 
 
 def test_a_slow_sink_holds_a_file_back_instead_of_filling_memory() -> None:
-    film, release, most = Film(60), threading.Event(), 2 * FILE_QUEUE + 3
+    film, release, most = Film(60), threading.Event(), 2 * FILE_QUEUE + FINISH_QUEUE + 4
     tape = Tape(lambda index: release.wait(SOON))
     ahead: list[int] = []
     threading.Timer(0.15, lambda: (ahead.append(film.given), release.set())).start()

@@ -1,0 +1,108 @@
+"""Measures of steadiness over time, each a plain function of pictures and flow.
+
+Pictures are float32 RGB ``(H, W, 3)`` in 0..1.  Flow is backward, in pixels: what is at ``p`` now was at
+``p + flow[p]`` before.  ``hidden`` is True where there is nothing to compare with.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from allaprima.kernels.reference.confidence import identity_grid
+
+Picture = NDArray[np.float32]
+Flow = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+HIDDEN_GROWS_PX = 2
+"""Pixels around an exact occlusion that are left out as well: there a bilinear sample sees both sides."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def warp(previous: Picture, flow: Flow) -> Picture:
+    """The previous picture moved to where its things are now."""
+    height, width = flow.shape[:2]
+    where = flow + identity_grid((width, height))
+    sampled = cv2.remap(previous, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, np.float32)
+
+
+def warp_difference(current: Picture, previous: Picture, flow: Flow, hidden: Mask) -> Picture:
+    """``current - warp(previous)``, 0 where it is hidden."""
+    difference = current - warp(previous, flow)
+    difference[hidden] = 0
+    return difference
+
+
+def e_warp(current: Picture, previous: Picture, flow: Flow, hidden: Mask) -> float | None:
+    """Of one pair of frames (Lai et al., ECCV 2018, as their code has it): the mean of the squared difference
+    over all samples that are not hidden; None when all are."""
+    seen = 3 * int(np.count_nonzero(~hidden))
+    if not seen:
+        return None
+    difference = warp_difference(current, previous, flow, hidden)
+    return float(np.square(difference, dtype=np.float64).sum() / seen)
+
+
+def grown(hidden: Mask, pixels: int = HIDDEN_GROWS_PX) -> Mask:
+    """The mask, wider by so many pixels on every side."""
+    kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
+    return np.asarray(cv2.dilate(hidden.astype(np.uint8), kernel) > 0)
+
+
+def outside(flow: Flow) -> Mask:
+    """Where the flow points out of the picture."""
+    height, width = flow.shape[:2]
+    x, y = cv2.split(flow + identity_grid((width, height)))
+    return np.asarray((x < 0) | (y < 0) | (x > width - 1) | (y > height - 1))
+
+
+def forward_backward_hidden(backward: Flow, forward: Flow) -> Mask:
+    """Occluded, on a motion boundary, or outside (Sundaram et al., ECCV 2010), for full-resolution flow."""
+    there = warp(forward, backward)
+    round_trip = _length2(there + backward)
+    occluded = round_trip > 0.01 * (_length2(there) + _length2(backward)) + 0.5
+    change = sum(_length2(np.gradient(backward, axis=axis)) for axis in (0, 1))
+    boundary = change > 0.01 * _length2(backward) + 0.002
+    return np.asarray(occluded | boundary | outside(backward))
+
+
+def _length2(flow: Flow) -> NDArray[np.float32]:
+    return np.square(flow).sum(-1)
+
+
+def sharpness(picture: Picture, half: bool = False) -> float:
+    """Variance of the Laplacian of luma; ``half``: of the picture at half size, where a screen door of two
+    pixels is no detail."""
+    gray = picture @ LUMA
+    if half:
+        gray = cv2.resize(gray, (gray.shape[1] // 2, gray.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return float(cv2.Laplacian(gray, cv2.CV_32F).var())
+
+
+def sharpness_ratio(pictures: Sequence[Picture], reference: Sequence[Picture], half: bool = False) -> float:
+    """Of the means over time: 1 is as sharp as the reference, less is blurred."""
+    own, other = (np.mean([sharpness(each, half) for each in some]) for some in (pictures, reference))
+    return float(own / other) if other else 1.0
+
+
+def shimmer(pictures: Sequence[Picture]) -> float:
+    """Standard deviation over time of a sample that should stand still, as a root mean square over samples."""
+    return float(np.sqrt(np.var(np.stack(pictures), axis=0, dtype=np.float64).mean()))
+
+
+def distance(a: Picture, b: Picture) -> float:
+    """Root mean square difference."""
+    return float(np.sqrt(np.square(a - b, dtype=np.float64).mean()))
+
+
+def frames_to_recover(run: Sequence[Picture], fresh: Sequence[Picture], tolerance: float) -> int | None:
+    """First frame from which on ``run`` stays as close to ``fresh`` as ``tolerance``; None when it never does.
+
+    ``fresh`` is what a stylizer paints that never saw the shot before; 0 means that no trace was left.
+    """
+    far = [index for index, pair in enumerate(zip(run, fresh, strict=True)) if distance(*pair) > tolerance]
+    recovered = far[-1] + 1 if far else 0
+    return recovered if recovered < len(run) else None

@@ -1,0 +1,89 @@
+"""Thousands of frames: is memory flat?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from allaprima.bench import clips, command, table
+from allaprima.bench.painted import check_file
+from allaprima.bench.results import Bar, slope
+
+CLIP_FRAMES = 120
+"""Length of the clip that is repeated."""
+SETTLING = 0.2
+"""Share of the run that is not looked at: buffers fill, pools grow."""
+FLAT_MB = 10.0
+"""Growth per 1,000 frames that still counts as flat: the noise of an allocator, not a leak of frames."""
+MEMORY_MB_BAR = 1200.0
+
+
+@dataclass(frozen=True, slots=True)
+class LongRun:
+    output: str
+    """``null:`` or ``file``."""
+    frames: int
+    fps: float
+    peak_mb: float
+    growth_mb: float
+    """Per 1,000 frames, from the straight line through the samples."""
+    samples: tuple[tuple[float, float], ...]
+    """Seconds and MB, a hundred of them."""
+
+    @property
+    def bars(self) -> list[Bar]:
+        return [
+            Bar("peak memory (MB)", self.peak_mb, MEMORY_MB_BAR, False, " MB"),
+            Bar("growth (MB per 1,000 frames)", self.growth_mb, FLAT_MB, False, " MB"),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "output": self.output,
+            "frames": self.frames,
+            "fps": round(self.fps, 2),
+            "peak_mb": round(self.peak_mb, 1),
+            "growth_mb_per_1000_frames": round(self.growth_mb, 2),
+            "samples": [[round(seconds, 1), round(mb, 1)] for seconds, mb in self.samples],
+            "bars": [bar.as_json() for bar in self.bars],
+        }
+
+
+def measure(size: clips.Size, frames: int, folder: Path, note: Callable[[str], None]) -> list[LongRun]:
+    """The same long file into nothing and into a file."""
+    clip = clips.repeat(clips.render(folder, size, min(CLIP_FRAMES, frames)), frames, folder)
+    runs = []
+    for kind, output in (("null:", "null:"), ("file", str(folder / "long-painted.mp4"))):
+        note(f"{clips.text(size)}: {frames} frames into {kind}")
+        watched = command.paint(str(clip), output)
+        run = summarize(kind, watched)
+        note(f"  peak {run.peak_mb:.0f} MB, {run.growth_mb:+.1f} MB per 1,000 frames")  # it took long: say it now
+        if kind == "file":
+            note(f"{clips.text(size)}: looking at the output")
+            check_file(clip, Path(output))
+        runs.append(run)
+    return runs
+
+
+def summarize(kind: str, watched: command.Watched) -> LongRun:
+    """What the samples of a run say."""
+    frames = int(watched.answer["frames"])
+    samples = [(seconds, held / 1e6) for seconds, held in watched.memory]
+    settled = [sample for sample in samples if sample[0] >= SETTLING * watched.seconds]
+    per_second = slope([seconds for seconds, _ in settled], [mb for _, mb in settled])
+    return LongRun(
+        output=kind,
+        frames=frames,
+        fps=watched.steady_fps,
+        peak_mb=(watched.peak or 0) / 1e6,
+        growth_mb=per_second * watched.seconds / frames * 1000,
+        samples=tuple(samples[:: max(1, len(samples) // 100)]),
+    )
+
+
+def show(runs: Sequence[LongRun]) -> None:
+    rows = []
+    for run in runs:
+        rows.append((f"into {run.output}, {run.frames} frames", f"{run.fps:.1f} fps", ""))
+        rows += [(f"  {bar.what}", f"{bar.measured:.1f}", str(bar)) for bar in run.bars]
+    table.plain("memory of a long run", ("", "measured", "bar"), rows)

@@ -1,0 +1,63 @@
+"""Was anything painted at all?  A speed is only shown for an output that passes."""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allaprima.bench import clips
+from allaprima.realtime.errors import AllaprimaError
+
+Gray = NDArray[np.uint8]
+
+SAME_LEVELS = 2.0
+"""Mean absolute difference (of 255) up to which a picture counts as the input: that is what coding alone
+does."""
+FLAT_LEVELS = 4.0
+"""Standard deviation up to which a picture counts as empty."""
+EVERY = 7
+"""Every so many frames one is compared with its input; all are counted and compared with the one before."""
+
+
+class NotPainted(AllaprimaError):
+    """The output is wrong: its speed means nothing."""
+
+    exit_code = 11
+
+
+def check_file(source: Path, output: Path) -> int:
+    """The number of frames in ``output``, or `NotPainted` with the reason."""
+    return check(clips.luma(source), clips.luma(output))
+
+
+def check(inputs: Iterable[Gray], outputs: Iterable[Gray]) -> int:
+    """Same number of frames, none empty, none the input, none a repetition where the input moved."""
+    count = 0
+    before: tuple[Gray, Gray] | None = None
+    for given, made in itertools.zip_longest(inputs, outputs):
+        if made is None:
+            raise NotPainted(f"the output ends after {count} frames, the input goes on")
+        if given is None:
+            raise NotPainted(f"the output goes on after the {count} frames of the input")
+        _check_picture(count, given, made)
+        if before is not None and np.array_equal(made, before[1]) and not np.array_equal(given, before[0]):
+            raise NotPainted(f"frame {count} repeats the one before, though the input moved")
+        before = (given, made)
+        count += 1
+    if not count:
+        raise NotPainted("there are no frames")
+    return count
+
+
+def _check_picture(index: int, given: Gray, made: Gray) -> None:
+    if made.shape != given.shape:
+        made_size, given_size = (f"{plane.shape[1]}x{plane.shape[0]}" for plane in (made, given))
+        raise NotPainted(f"frame {index} is {made_size}, the input is {given_size}")
+    if index % EVERY:
+        return
+    if made.std() <= FLAT_LEVELS:
+        raise NotPainted(f"frame {index} is empty (mean {made.mean():.0f} of 255)")
+    if np.abs(made.astype(np.int16) - given).mean() <= SAME_LEVELS:
+        raise NotPainted(f"frame {index} is the input")

@@ -1,0 +1,113 @@
+"""Measures against values worked out by hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+from allaprima.bench import coherence
+
+SIZE = (64, 96)
+NOTHING_HIDDEN = np.zeros(SIZE, bool)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def texture(rng: np.random.Generator) -> np.ndarray:
+    return cv2.GaussianBlur(rng.random((*SIZE, 3), np.float32), (0, 0), 1.5)
+
+
+def constant_flow(dx: float, dy: float) -> np.ndarray:
+    return np.full((*SIZE, 2), (dx, dy), np.float32)
+
+
+def test_e_warp_of_a_known_shift_is_zero(rng: np.random.Generator) -> None:
+    before = texture(rng)
+    now = np.roll(before, (2, 5), (0, 1))  # down 2, right 5: what is here was at (-5, -2)
+    flow = constant_flow(-5, -2)
+    assert coherence.e_warp(now, before, flow, coherence.outside(flow)) == pytest.approx(0, abs=1e-10)
+    assert coherence.e_warp(now, before, -flow, coherence.outside(-flow)) > 1e-3
+
+
+def test_e_warp_of_noise_is_twice_its_variance(rng: np.random.Generator) -> None:
+    sigma = 0.05
+    now, before = (0.5 + sigma * rng.standard_normal((*SIZE, 3), np.float32) for _ in range(2))
+    error = coherence.e_warp(now, before, constant_flow(0, 0), NOTHING_HIDDEN)
+    assert error == pytest.approx(2 * sigma**2, rel=0.05)
+
+
+def test_e_warp_counts_only_what_is_seen() -> None:
+    now, before = np.zeros((*SIZE, 3), np.float32), np.zeros((*SIZE, 3), np.float32)
+    now[:, :48] = 0.5
+    now[:, 48:60] = 0.1
+    hidden = NOTHING_HIDDEN.copy()
+    hidden[:, :48] = True
+    # 12 of the 48 columns that are seen differ by 0.1.
+    assert coherence.e_warp(now, before, constant_flow(0, 0), hidden) == pytest.approx(0.01 / 4)
+    assert coherence.e_warp(now, before, constant_flow(0, 0), ~NOTHING_HIDDEN) is None
+
+
+def test_hidden_grows_on_every_side() -> None:
+    hidden = NOTHING_HIDDEN.copy()
+    hidden[10, 20] = True
+    assert coherence.grown(hidden, 2).sum() == 25
+    assert coherence.grown(hidden, 2)[8:13, 18:23].all()
+
+
+def test_outside_is_where_the_flow_leaves_the_picture() -> None:
+    assert coherence.outside(constant_flow(-3, 0))[:, :3].all()
+    assert not coherence.outside(constant_flow(-3, 0))[:, 3:].any()
+
+
+def test_forward_backward_hides_what_does_not_come_back() -> None:
+    backward = constant_flow(-4, 0)
+    forward = constant_flow(4, 0)
+    forward[:, 40:50] = (-9, 0)
+    hidden = coherence.forward_backward_hidden(backward, forward)
+    assert hidden[:, 44:54].all()  # their histories, four pixels to the left, point elsewhere
+    assert not hidden[:, 5:43].any()
+    assert not hidden[:, 55:].any()
+
+
+def test_forward_backward_hides_motion_boundaries() -> None:
+    backward = constant_flow(0, 0)
+    backward[:, 48:] = (2, 0)
+    hidden = coherence.forward_backward_hidden(backward, -backward)
+    assert hidden[:, 47:49].all()
+    assert not hidden[:, :46].any()
+
+
+def test_sharpness_of_a_blurred_picture_is_less(rng: np.random.Generator) -> None:
+    sharp = [texture(rng)]
+    blurred = [cv2.GaussianBlur(sharp[0], (0, 0), 1.0)]
+    assert coherence.sharpness_ratio(sharp, sharp) == pytest.approx(1)
+    assert coherence.sharpness_ratio(blurred, sharp) < 0.8
+    assert coherence.sharpness_ratio(blurred, sharp) < coherence.sharpness_ratio(blurred, sharp, half=True) < 1
+
+
+def test_sharpness_goes_with_the_square_of_contrast(rng: np.random.Generator) -> None:
+    picture = texture(rng)
+    assert coherence.sharpness_ratio([0.5 * picture], [picture]) == pytest.approx(0.25, rel=1e-3)
+
+
+def test_sharpness_at_half_size_does_not_see_a_screen_door() -> None:
+    door = np.zeros((*SIZE, 3), np.float32)
+    door[::2, ::2] = door[1::2, 1::2] = 1
+    assert coherence.sharpness(door) > 1
+    assert coherence.sharpness(door, half=True) == pytest.approx(0, abs=1e-9)
+
+
+def test_shimmer_is_the_deviation_over_time(rng: np.random.Generator) -> None:
+    still = texture(rng)
+    assert coherence.shimmer([still, still, still]) == 0
+    assert coherence.shimmer([still, still + np.float32(0.2)]) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_recovery_is_the_frame_from_which_on_all_are_close() -> None:
+    fresh = [np.zeros((*SIZE, 3), np.float32)] * 5
+    run = [picture + np.float32(far) for picture, far in zip(fresh, (0.5, 0.1, 0.001, 0.2, 0.001), strict=True)]
+    assert coherence.frames_to_recover(run, fresh, 0.01) == 4
+    assert coherence.frames_to_recover(fresh, fresh, 0.01) == 0
+    assert coherence.frames_to_recover(run[:4], fresh[:4], 0.01) is None

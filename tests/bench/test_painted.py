@@ -1,0 +1,48 @@
+"""Wrong outputs are refused, each for its own reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allaprima.bench import clips
+from allaprima.bench.painted import NotPainted, check, check_file
+
+RNG = np.random.default_rng(3)
+GIVEN = [RNG.integers(0, 255, (32, 48), np.uint8) for _ in range(4)]
+MADE = [255 - picture for picture in GIVEN]
+
+
+def test_a_painted_stream_passes() -> None:
+    assert check(GIVEN, MADE) == 4
+
+
+def test_a_repeated_frame_passes_where_the_input_stood_still() -> None:
+    assert check([GIVEN[0], GIVEN[0]], [MADE[0], MADE[0]]) == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (MADE[:3], "ends after 3"),
+        ([*MADE, MADE[0]], "goes on after the 4"),
+        ([np.zeros((32, 48), np.uint8)] * 4, "empty"),
+        (GIVEN, "is the input"),
+        ([MADE[0], MADE[1], MADE[1], MADE[3]], "frame 2 repeats"),
+        ([picture[:16] for picture in MADE], "is 48x16"),
+    ],
+)
+def test_a_wrong_stream_is_refused(made: list[np.ndarray], why: str) -> None:
+    with pytest.raises(NotPainted, match=why):
+        check(GIVEN, made)
+
+
+def test_nothing_is_refused() -> None:
+    with pytest.raises(NotPainted, match="no frames"):
+        check([], [])
+
+
+def test_a_file_is_compared_with_its_input(tmp_path: Path) -> None:
+    clip = clips.render(tmp_path, (64, 48), 5)
+    with pytest.raises(NotPainted, match="is the input"):
+        check_file(clip, clip)
