@@ -127,7 +127,7 @@ class Bundle:
         return found
 
     def styles(self) -> list[StyleFile]:
-        """Cards of all readable styles."""
+        """Cards of all styles.  Raises `BundleError` at the first that cannot be read."""
         shipped = self.path / "styles"
         return [StyleFile(read_card(f), f, f.parent == shipped) for f in self.style_files().values()]
 

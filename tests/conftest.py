@@ -39,8 +39,9 @@ def own_bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nets in f32, so that bytes can be predicted."""
+    """Nets in f32 and even pictures painted like any other, so that bytes can be predicted."""
     monkeypatch.setattr("allaprima.realtime.backends.cpu.best_precision", lambda: "f32")
+    monkeypatch.setattr("allaprima.realtime.backends.cpu.substance", lambda gray: 1)
 
 
 @pytest.fixture

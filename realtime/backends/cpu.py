@@ -37,6 +37,10 @@ FLOW_FACTOR = 4
 """Flow is measured on the picture halved at most twice, while its short side stays at least so long."""
 
 
+EVEN = 3.0
+"""Standard deviation of the bytes of a picture that has no substance: noise on a black frame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     planes: Planes
@@ -178,7 +182,9 @@ class CpuNet:
             self._set_motion(request, motion, blend)
         request.infer()
         y, u, v = (np.array(request.get_tensor(f"{name}_out").data[0, 0]) for name in "yuv")
-        return replace(picture, planes=(y, u, v))
+        painted = replace(picture, planes=(y, u, v))
+        share = substance(picture.gray)
+        return painted if share == 1 else self._backend.mix(picture, painted, share)
 
     def _set_motion(self, request: Any, motion: Motion, blend: Blend) -> None:
         height, width = motion.flow.shape[:2]
@@ -193,6 +199,14 @@ class CpuNet:
     def _set(self, request: Any, name: str, value: Map) -> None:
         self._buffers[name] = value = np.ascontiguousarray(value)  # shared with the runtime: keep it alive
         request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+
+
+def substance(gray: Bytes) -> float:
+    """How much there is to paint, 0..1: nothing in an even picture, everything from a deviation of 6 on.
+
+    Instance norm brings any picture to the same contrast; of a black one it would paint its border.
+    """
+    return float(np.clip((gray.std() - EVEN) / EVEN, 0, 1))
 
 
 def best_precision() -> str:

@@ -411,7 +411,7 @@ def test_masks_are_asked_before_each_frame_with_the_seconds_since_the_first() ->
 
 
 @pytest.mark.usefixtures("exact")
-def test_with_a_real_stylizer_a_cue_is_exact_to_the_frame(tiny: ModuleType, tiny_bundle: Path) -> None:
+def test_with_a_real_stylizer_a_cue_is_exact_to_the_frame(tiny: ModuleType, tiny_bundle: Path, exact: None) -> None:
     class Gray(Film):
         def frame(self, index: int) -> Frame:
             return replace(tiny.flat(100), pts=index, index=index)
