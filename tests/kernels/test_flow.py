@@ -68,3 +68,15 @@ def test_the_smallest_picture_with_a_pyramid_works(size: tuple[int, int]) -> Non
     a = np.ascontiguousarray(scene(0, 0)[: size[1], : size[0]])
     for flow in Dis(size)(a, a):
         assert np.abs(flow).max() < 0.01
+
+
+def test_the_flow_of_one_call_outlives_the_next() -> None:
+    """The next frame is looked at while this one is painted."""
+    rng = np.random.default_rng(3)
+    first, second, third = ((rng.random((48, 64)) * 255).astype(np.uint8) for _ in range(3))
+    dis = Dis((64, 48))
+    backward, forward = dis(first, second)
+    kept = backward.copy(), forward.copy()
+    dis(second, third)
+    assert np.array_equal(backward, kept[0])
+    assert np.array_equal(forward, kept[1])
