@@ -48,13 +48,6 @@ def test_what_was_seen_before_does_not_change_the_flow() -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-def test_buffers_are_used_again() -> None:
-    dis = Dis(SIZE)
-    first, second = dis(scene(0, 0), scene(1, 0)), dis(scene(0, 0), scene(2, 0))
-    assert first[0] is second[0]
-    assert first[1] is second[1]
-
-
 @pytest.mark.parametrize("size", [(16, 16), (SMALLEST_SIDE - 1, 200), (200, SMALLEST_SIDE - 1)])
 def test_a_picture_too_small_for_the_pyramid_stands_still(size: tuple[int, int]) -> None:
     a, b = np.random.default_rng(0).integers(0, 255, (2, size[1], size[0]), np.uint8)
