@@ -21,6 +21,11 @@ def test_a_repeated_frame_passes_where_the_input_stood_still() -> None:
     assert check([GIVEN[0], GIVEN[0]], [MADE[0], MADE[0]]) == 2
 
 
+def test_an_even_input_may_go_through_as_it_is() -> None:
+    black = np.full((32, 48), 16, np.uint8)
+    assert check([black, GIVEN[0]], [black, MADE[0]]) == 2
+
+
 @pytest.mark.parametrize(
     ("made", "why"),
     [
