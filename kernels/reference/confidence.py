@@ -50,13 +50,13 @@ def confidence(
     return np.asarray(trust, np.float32)
 
 
-def stillness(backward: Flow, scale: float = 1.0) -> Map:
-    """``1 / (1 + |w|^2)`` for motion ``w`` in pixels of the full picture: 1 at rest, 0.5 at one pixel.
+def stillness(backward: Flow, scale: float = 1.0, half_at: float = 1.0) -> Map:
+    """``1 / (1 + |w|^2 / half_at^2)`` for motion ``w`` in pixels of the full picture: 1 at rest.
 
-    Painted texture is tied to the pixel grid, so averaging pictures along a motion wipes it out; where
-    the camera moves the blend of pictures steps back and leaves the work to the blend of features.
+    Painted texture is tied to the pixel grid, so averaging along a motion wipes it out; where things move,
+    history steps back: that of pictures from one pixel on, that of features later.
     """
-    return np.asarray(1 / (1 + scale**2 * _length2(backward)), np.float32)
+    return np.asarray(1 / (1 + (scale / half_at) ** 2 * _length2(backward)), np.float32)
 
 
 def _length2(flow: Flow) -> Map:

@@ -37,6 +37,8 @@ FLOW_FACTOR = 4
 """Flow is measured on the picture halved at most twice, while its short side stays at least so long."""
 
 
+PICTURE_HALF_AT, FEATURES_HALF_AT = 1.0, 4.0
+"""Pixels of motion a frame at which the history of pictures, and of features, counts half."""
 EVEN = 3.0
 """Standard deviation of the bytes of a picture that has no substance: noise on a black frame."""
 
@@ -93,7 +95,7 @@ class CpuBackend:
     def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         if previous is None or weight == 0:
             return current
-        trust = motion.confidence * stillness(motion.flow, self._factor) * np.float32(weight)
+        trust = motion.confidence * stillness(motion.flow, self._factor, PICTURE_HALF_AT) * np.float32(weight)
         positions = self._small_grid + motion.flow + np.float32(0.5)
         planes = []
         for index, (new, old) in enumerate(zip(current.planes, previous.planes, strict=True)):
@@ -189,10 +191,11 @@ class CpuNet:
     def _set_motion(self, request: Any, motion: Motion, blend: Blend) -> None:
         height, width = motion.flow.shape[:2]
         shift = motion.flow * np.array([2 / width, 2 / height], np.float32)
+        trusted = motion.confidence * stillness(motion.flow, self._backend._factor, FEATURES_HALF_AT)
         for part, size in (("deep", self._deep_size), ("fine", self._fine_size)):
             grid = cv2.resize(shift, size, interpolation=cv2.INTER_LINEAR) + self._grid_base[size]
             self._set(request, f"grid_{part}", grid[None])
-            trust = cv2.resize(motion.confidence, size, interpolation=cv2.INTER_LINEAR)[None, None]
+            trust = cv2.resize(trusted, size, interpolation=cv2.INTER_LINEAR)[None, None]
             for name in self._history:
                 self._set(request, f"{name}_{part}_weight", trust * np.float32(getattr(blend, name)))
 

@@ -133,3 +133,7 @@ def test_stillness_falls_with_motion_in_full_pixels(flow: Any, scale: float, res
     found = stillness(still(flow), scale)
     assert found.shape == (48, 64)
     np.testing.assert_allclose(found, rest, rtol=1e-6)
+
+
+def test_stillness_is_a_half_where_it_is_asked_to_be() -> None:
+    np.testing.assert_allclose(stillness(still((0, 1)), scale=4, half_at=4), 0.5, rtol=1e-6)

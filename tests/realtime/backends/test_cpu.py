@@ -152,9 +152,10 @@ def test_blending_scales_with_confidence_and_its_place_can_be_off(easel: Any, ti
 @pytest.mark.parametrize("size", [SIZE, LARGE])
 @pytest.mark.parametrize(("dx", "dy"), [(8, 0), (0, 8), (-8, 16)])
 def test_history_is_fetched_from_where_the_flow_points(
-    easel: Any, tiny: ModuleType, size: Any, dx: int, dy: int
+    easel: Any, tiny: ModuleType, size: Any, dx: int, dy: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """8 pixels are one sample of the deepest features, so the shift is exact."""
+    monkeypatch.setattr(cpu, "FEATURES_HALF_AT", 1e9)
     here = easel(size)
     first = tiny.frame(size)
     here.paint(first)
@@ -163,6 +164,18 @@ def test_history_is_fetched_from_where_the_flow_points(
     moved = here.paint(tiny.frame(size, 9), trust=1, flow=flow, blend=Blend(content=1)).planes[0]
     inner = first.planes[0][24 + dy : -24 + dy or None, 24 + dx : -24 + dx or None]
     np.testing.assert_allclose(moved[24:-24, 24:-24].astype(int), inner, atol=1)
+
+
+@pytest.mark.parametrize("size", [SIZE, LARGE])
+@pytest.mark.parametrize(("pixels", "share"), [(0, 1.0), (4, 0.5), (8, 0.2)])
+def test_the_faster_things_move_the_less_their_features_are_kept(
+    easel: Any, tiny: ModuleType, size: Any, pixels: int, share: float
+) -> None:
+    here = easel(size)
+    here.paint(tiny.flat(200, size=size))
+    flow = (pixels / here.factor, 0)
+    painted = here.paint(tiny.flat(50, size=size), trust=1, flow=flow, blend=Blend(content=1))
+    np.testing.assert_allclose(painted.planes[0], 50 + 150 * share, atol=1)
 
 
 def test_a_swap_of_filters_shows_on_the_next_frame_whole(easel: Any, tiny: ModuleType) -> None:
@@ -261,7 +274,7 @@ def test_what_stands_still_takes_up_to_the_weight_of_history(
 def test_a_picture_in_motion_is_fetched_from_where_it_was(
     easel: Any, tiny: ModuleType, size: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "stillness", lambda flow, scale: np.ones(flow.shape[:2], np.float32))
+    monkeypatch.setattr(cpu, "stillness", lambda flow, scale, half_at: np.ones(flow.shape[:2], np.float32))
     here = easel(size)
     here.like = new = tiny.flat(0, 0, 0, size=size)
     old, upload = tiny.frame(size), here.backend.upload
