@@ -1,4 +1,4 @@
-"""From a trained `Generator` to a bundle: three ONNX nets, a manifest, one file for each style."""
+"""From a trained `Generator` to a bundle and back: three ONNX nets, a manifest, one file for each style."""
 
 import json
 import os
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from allaprima.exporters import losses
-from allaprima.exporters.networks import Decoder, Encoder, Filters, Generator, apply_bank
+from allaprima.exporters.networks import Decoder, Encoder, Filters, Generator, apply_bank, unfold_head
 from allaprima.exporters.training import paint
-from allaprima.realtime.bundle import FORMAT, NETS, StyleCard, file_hash, write_style
+from allaprima.realtime.bundle import FORMAT, NETS, Bundle, StyleCard, file_hash, write_style
+from allaprima.realtime.errors import BundleError
 
 OPSET = 17
 
@@ -126,6 +127,38 @@ def _export(net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: lis
             opset_version=OPSET,
             dynamo=False,
         )
+
+
+def load_bundle(folder: Path) -> Generator:
+    """The generator of a bundle with its shipped styles, for training more of them; inverse of `export_bundle`.
+
+    Raises `BundleError` for a bundle whose nets are of another design than `networks.py`.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    bundle = Bundle(folder)
+    shipped = {name: file for name, file in bundle.style_files().items() if file.parent == folder / "styles"}
+    tensors = {}
+    for net in ("encoder", "decoder"):
+        initializers = onnx.load(str(folder / f"{net}.onnx")).graph.initializer
+        tensors[net] = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in initializers}
+    decoder = {name.removeprefix("decoder."): value for name, value in tensors["decoder"].items()}
+    try:
+        weight, bias = decoder.pop("last.weight"), decoder.pop("last.bias")
+        decoder["kernel"], decoder["bias"] = unfold_head(weight, bias)
+        deep, fine = tensors["encoder"]["down.weight"].shape[:2]
+        generator = Generator(list(shipped), deep, fine)
+        generator.encoder.load_state_dict(tensors["encoder"])
+        generator.decoder.load_state_dict(decoder)
+        for name, file in shipped.items():
+            filters = {k: torch.from_numpy(v.copy()) for k, v in bundle.load_style(file)[1].items()}
+            generator.bank[name].load_state_dict(filters)
+    except (KeyError, RuntimeError) as error:
+        raise BundleError(
+            f"the nets of {folder} are not those that this program trains", "give a bundle that it exported"
+        ) from error
+    return generator.to(memory_format=torch.channels_last).eval()
 
 
 def paint_pictures(generator: Generator, pictures: list[Tensor], style: str | None) -> list[NDArray[np.uint8]]:

@@ -5,6 +5,7 @@ weights in a training config mean the same for any loss network and any picture 
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,15 +70,49 @@ class LossNetwork:
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean ``(N, C)`` and covariance ``(N, C, C)`` over the positions of ``(N, C, H, W)`` features."""
-    flat = features.float().flatten(2)
-    mean = flat.mean(2, keepdim=True)
-    flat = flat - mean
-    return mean[..., 0], flat @ flat.transpose(1, 2) / flat.shape[2]
+    """Mean ``(N, C)`` and covariance ``(N, C, C)``, fp32, over the positions of ``(N, C, H, W)`` features."""
+    mean, covariance = _Statistics.apply(features)
+    return mean, covariance
+
+
+class _Statistics(torch.autograd.Function):
+    """Mean and covariance with a gradient that is one product in the features' own type.
+
+    Left to autograd, the gradient of the largest layer makes six passes over fp32 copies of it and takes
+    longer than all of VGG-19's convolutions: a step costs three times as much.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+        n, c, h, w = features.shape
+        flat = features.permute(0, 2, 3, 1).reshape(n, h * w, c)  # a view where the memory is channels-last
+        mean = flat.mean(1)  # summed in fp32 whatever the type
+        centred = flat - mean[:, None]
+        ctx.save_for_backward(centred)
+        ctx.size = (h, w)
+        return mean.float(), torch.bmm(centred.transpose(1, 2), centred).float() / (h * w)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        to_mean, to_covariance = gradients
+        (centred,) = ctx.saved_tensors
+        n, positions, c = centred.shape
+        both = (to_covariance + to_covariance.transpose(1, 2)) / positions
+        mean = (to_mean / positions).to(centred.dtype)[:, None]
+        gradient = torch.baddbmm(mean, centred, both.to(centred.dtype))
+        return gradient.view(n, *ctx.size, c).permute(0, 3, 1, 2)
+
+
+def stack(artworks: list[Statistics]) -> Statistics:
+    """Statistics of several artworks as those of a batch, to judge one picture by each."""
+    return {
+        layer: (torch.cat([a[layer][0] for a in artworks]), torch.cat([a[layer][1] for a in artworks]))
+        for layer in artworks[0]
+    }
 
 
 def style_loss(painted: Features, artwork: Statistics) -> Tensor:
-    """How far one picture's texture is from the artwork's: 0 is the artwork's own.
+    """How far the texture of ``N`` pictures is from that of their artworks, ``(N,)``: 0 is the artwork's own.
 
     Mean over layers of ``|m(o)-m(s)|^2 / |m(s)|^2 + |C(o)-C(s)|^2 / |C(s)|^2`` with mean and covariance
     of the features.  A plain Gram matrix is the sum of both, and its mean part outweighs the rest so
@@ -86,15 +121,16 @@ def style_loss(painted: Features, artwork: Statistics) -> Tensor:
     terms = []
     for layer, (mean, covariance) in artwork.items():
         m, c = statistics(painted[layer])
-        terms.append((m - mean).square().sum() / mean.square().sum())
-        terms.append((c - covariance).square().sum() / covariance.square().sum())
-    return torch.stack(terms).sum() / len(artwork)
+        terms.append((m - mean).square().sum(1) / mean.square().sum(1))
+        terms.append((c - covariance).square().sum((1, 2)) / covariance.square().sum((1, 2)))
+    return torch.stack(terms).sum(0) / len(artwork)
 
 
 def content_loss(painted: Tensor, photo: Tensor) -> Tensor:
     """``|F(o) - F(c)|^2 / |F(c)|^2`` of the content features, averaged over the batch."""
-    difference = (painted.float() - photo.float()).square().flatten(1).sum(1)
-    return (difference / photo.float().square().flatten(1).sum(1)).mean()
+    difference, whole = (painted - photo).flatten(1), photo.flatten(1)
+    norm = torch.linalg.vector_norm
+    return (norm(difference, dim=1, dtype=torch.float32) / norm(whole, dim=1, dtype=torch.float32)).square().mean()
 
 
 def total_variation(rgb: Tensor) -> Tensor:

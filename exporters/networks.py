@@ -123,6 +123,34 @@ def apply_bank(deep: Tensor, fine: Tensor, filters: Filters, strength: Tensor | 
     return deep + strength * (x - deep), fine + strength * (y - fine)
 
 
+def even(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Kernels whose four luma channels (the 2x2 pixels of a cell) answer an even area alike.
+
+    Without it every flat wall carries a faint grid of two pixels, which thousands of steps do not remove.
+    """
+    sums = kernel[:4].mean((2, 3), keepdim=True)
+    luma = kernel[:4] + (sums.mean(0, keepdim=True) - sums)
+    return torch.cat([luma, kernel[4:]]), torch.cat([bias[:4].mean().expand(4), bias[4:]])
+
+
+def to_phase(kernel: Tensor, row: int, column: int) -> Tensor:
+    """What a 5x5 kernel behind nearest x2 is for one of the 2x2 outputs of a pixel: a 3x3 kernel."""
+    padded = F.pad(kernel, (column, 1 - column, row, 1 - row))  # 6x6, aligned to pairs
+    return F.avg_pool2d(padded, 2) * 4
+
+
+def unfold_head(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The kernel and bias of a `Decoder` from what its `head` gave."""
+    fine = weight.shape[1]
+    luma = weight[:16].view(2, 2, 2, 2, fine, 3, 3).permute(1, 3, 0, 2, 4, 5, 6).reshape(4, 4, fine, 3, 3)
+    phases = torch.cat([luma, weight[16:].view(2, 4, fine, 3, 3)]).permute(1, 3, 4, 0, 2).reshape(36, 6 * fine)
+    basis = torch.eye(25).view(25, 5, 5)
+    folding = torch.stack([to_phase(basis, row, column) for row in range(2) for column in range(2)])  # (4, 25, 3, 3)
+    kernel = torch.linalg.lstsq(folding.transpose(0, 1).reshape(25, 36).T.double(), phases.double()).solution
+    halves = bias[:16].view(2, 2, 2, 2).permute(1, 3, 0, 2).reshape(4, 4).mean(1)
+    return kernel.T.reshape(6, fine, 5, 5).to(weight.dtype), torch.cat([halves, bias[16:].view(2, 4).mean(1)])
+
+
 class Decoder(nn.Module):
     """Features to a packed picture, unclamped."""
 
@@ -139,16 +167,12 @@ class Decoder(nn.Module):
 
     def head(self) -> tuple[Tensor, Tensor]:
         """Weight ``(24, fine, 3, 3)`` and bias ``(24,)`` of the convolution that ends the net."""
-        phases = []
-        for row in range(2):
-            for column in range(2):
-                padded = F.pad(self.kernel, (column, 1 - column, row, 1 - row))  # 6x6, aligned to pairs
-                phases.append(F.avg_pool2d(padded, 2) * 4)
-        weight = torch.stack(phases, 1)  # (6, 4 phases, fine, 3, 3)
-        luma = weight[:4].view(2, 2, 2, 2, *weight.shape[2:])  # sub-row, sub-column, row, column
-        luma = luma.permute(2, 0, 3, 1, 4, 5, 6).reshape(16, *weight.shape[2:])
-        chroma = weight[4:].reshape(8, *weight.shape[2:])
-        bias = torch.cat([self.bias[:4].view(2, 2).repeat(2, 2).flatten(), self.bias[4:].repeat_interleave(4)])
+        kernel, bias = even(self.kernel, self.bias)
+        phases = torch.stack([to_phase(kernel, row, column) for row in range(2) for column in range(2)], 1)
+        luma = phases[:4].view(2, 2, 2, 2, *phases.shape[2:])  # sub-row, sub-column, row, column
+        luma = luma.permute(2, 0, 3, 1, 4, 5, 6).reshape(16, *phases.shape[2:])
+        chroma = phases[4:].reshape(8, *phases.shape[2:])
+        bias = torch.cat([bias[:4].view(2, 2).repeat(2, 2).flatten(), bias[4:].repeat_interleave(4)])
         return torch.cat([luma, chroma]), bias
 
     def features(self, deep: Tensor, fine: Tensor) -> Tensor:

@@ -159,10 +159,8 @@ class Trainer:
         with torch.no_grad():
             content = judges[0].network(photos[inner], losses.CONTENT_LAYER)[losses.CONTENT_LAYER]
         style = [
-            losses.style_loss({k: features[k][i : i + 1] for k in judge.layers}, judge.artworks[name])
-            * len(judge.layers)
+            losses.style_loss(features, losses.stack([judge.artworks[name] for name in styles])) * len(judge.layers)
             for judge, features in zip(judges, painted, strict=True)
-            for i, name in enumerate(styles)
         ]
         layers = sum(len(judge.layers) for judge in judges)
         weight = lambda key: self.config.of(stage, key)  # noqa: E731

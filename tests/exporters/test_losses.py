@@ -184,3 +184,27 @@ def test_the_losses_are_finite_for_a_black_picture(loss_file: Any) -> None:
     features = network(torch.zeros(1, 3, 32, 32))
     artwork = {k: losses.statistics(network(torch.rand(1, 3, 32, 32))[k]) for k in losses.STYLE_LAYERS}
     assert math.isfinite(losses.style_loss({k: features[k] for k in artwork}, artwork))
+
+
+def test_the_gradient_of_the_statistics_is_the_true_one() -> None:
+    features = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+
+    def plain(x: Any) -> Any:
+        flat = x.flatten(2)
+        centred = flat - flat.mean(2, keepdim=True)
+        return flat.mean(2), centred @ centred.transpose(1, 2) / 20
+
+    weights = (torch.randn(2, 3), torch.randn(2, 3, 3))
+    found, wanted = (
+        torch.autograd.grad(sum((s * w).sum() for s, w in zip(of(features), weights, strict=True)), features)[0]
+        for of in (losses.statistics, plain)
+    )
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_each_picture_of_a_batch_is_judged_by_its_own_artwork() -> None:
+    features = {"x": torch.randn(2, 3, 4, 5)}
+    artworks = [{"x": losses.statistics(torch.randn(1, 3, 6, 6))} for _ in range(2)]
+    together = losses.style_loss(features, losses.stack(artworks))
+    alone = [losses.style_loss({"x": features["x"][i : i + 1]}, artworks[i]).item() for i in range(2)]
+    assert together.tolist() == pytest.approx(alone, rel=1e-5)
