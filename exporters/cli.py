@@ -6,11 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from allaprima.exporters.cli_add import add_style
 from allaprima.realtime.errors import AllaprimaError, ConfigError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint that `train` wrote.")]
 Config = Annotated[Path, typer.Argument(help="Training config (TOML); see exporters/studio.toml.")]
+
+
+app.command()(add_style)
 
 
 @app.callback()
@@ -23,20 +27,33 @@ def train(
     config: Config,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint and the contact sheets.")] = Path("runs/studio"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints and sheets.")] = 200,
+    start: Annotated[Path | None, typer.Option(help="Bundle to start from instead of random weights.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints, sheets and curves.")] = 200,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda. Not set: cuda where there is one.")] = None,
 ) -> None:
     """Train encoder, decoder and a bank of styles from photos and artworks."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from allaprima.exporters import training
+    from allaprima.exporters.curves import Log, plot
+    from allaprima.exporters.recipe import TrainConfig
 
-    trainer = training.Trainer(training.TrainConfig.read(config))
+    training.tune_allocator()
+    trainer = training.Trainer(TrainConfig.read(config), device)
     out.mkdir(parents=True, exist_ok=True)
     keep = out / "last.pt"
     if resume:
         trainer.load(keep)
     elif keep.exists():
         raise ConfigError(f"{keep} exists", "add --resume to go on with it, or choose another --out")
+    elif start is not None:
+        trainer.start_from(start)
+    log = Log(out / "log.jsonl", trainer.done)
+
+    def draw() -> None:
+        save_sheet(trainer.generator, trainer.photos[:3], out / f"sheet_{trainer.done:06d}.png")
+        plot(log.path, out / "curves.png")
+
     smooth: dict[str, float] = {}
     columns = (
         TextColumn("step"),
@@ -51,10 +68,11 @@ def train(
         def report(step: int, terms: dict[str, float]) -> None:
             for name, value in terms.items():
                 smooth[name] = 0.95 * smooth.get(name, value) + 0.05 * value
+            log.write(step, terms)
             text = " ".join(f"{k} {v:.3f}" for k, v in smooth.items())
             bar.update(task, completed=step + 1, description=text)
-            if (step + 1) % every == 0:
-                save_sheet(trainer.generator, trainer.photos[:3], out / f"sheet_{step + 1:06d}.png")
+            if (step + 1) % every == 0 or step + 1 == trainer.total:
+                draw()
 
         training.train(trainer, report, keep, every)
     print(keep)
@@ -79,12 +97,15 @@ def export(
     folder: Annotated[Path, typer.Argument(help="The bundle's folder; one that is there is replaced.")],
     config: Annotated[Path, typer.Option(help="The training config: names the styles' artists.")],
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1",
-    preview: Annotated[Path | None, typer.Option(help="Picture for the styles' previews.")] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Picture for the styles' previews. Not set: a built-in scene.")
+    ] = None,
 ) -> None:
     """Write a trained checkpoint as a bundle that the engine can paint with."""
-    from allaprima.exporters.data import load_picture
+    from allaprima.exporters.data import load_picture, scene_pictures
     from allaprima.exporters.export import export_bundle, save_previews
-    from allaprima.exporters.training import TrainConfig, load_checkpoint
+    from allaprima.exporters.recipe import TrainConfig
+    from allaprima.exporters.training import load_checkpoint
     from allaprima.realtime.bundle import StyleCard
 
     settings = TrainConfig.read(config)
@@ -105,9 +126,29 @@ def export(
         default_style=next(iter(generator.bank)),
         training=record,
     )
-    if preview is not None:
-        save_previews(generator, load_picture(preview, 270), folder / "styles")
+    save_previews(generator, load_picture(preview, 270) if preview else scene_pictures(270, 1)[0], folder / "styles")
+    _verify(folder, [], generator)
     print(folder)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle that `export` wrote.")],
+    pictures: Annotated[list[Path] | None, typer.Argument(help="Pictures to paint. Not set: a built-in scene.")] = None,
+) -> None:
+    """Compare what torch and the engine's runtime paint; fails where they differ more than they may."""
+    _verify(bundle, pictures or [])
+
+
+def _verify(bundle: Path, pictures: list[Path], network: Any = None) -> None:
+    from allaprima.exporters.data import load_picture, scene_pictures
+    from allaprima.exporters.verify import check, table
+    from allaprima.exporters.verify import verify as compare
+
+    shown = [load_picture(path, 360) for path in pictures] or scene_pictures(360, 1)
+    rows = compare(bundle, shown, network=network)
+    print(table(rows))
+    check(rows)
 
 
 def load_generator(checkpoint: Path) -> Any:
@@ -149,9 +190,10 @@ def main() -> None:
             print(f"hint: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "onnx"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("torch", "onnx", "PIL", "matplotlib"):
             raise
-        print(f"error: {error.name} is not installed\nhint: pip install 'allaprima[train]'", file=sys.stderr)
+        print(f"error: {package} is not installed\nhint: pip install 'allaprima[train]'", file=sys.stderr)
         sys.exit(AllaprimaError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

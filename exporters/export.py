@@ -1,5 +1,6 @@
 """From a trained `Generator` to a bundle and back: three ONNX nets, a manifest, one file for each style."""
 
+import copy
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from allaprima.exporters import losses
-from allaprima.exporters.networks import Decoder, Encoder, Filters, Generator, apply_bank, unfold_head
+from allaprima.exporters.networks import Decoder, Generator, StyleBankNet, unfold_head
 from allaprima.exporters.training import paint
 from allaprima.realtime.bundle import FORMAT, NETS, Bundle, StyleCard, file_hash, write_style
 from allaprima.realtime.errors import BundleError
@@ -26,16 +27,20 @@ OPSET = 17
 class Bank(nn.Module):
     """The bank as a net of its own: the filters of one style are inputs, not weights."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, network: StyleBankNet, names: list[str]) -> None:
         super().__init__()
-        self.names = names
+        self.network, self.names = [network], names  # in a list: its weights are not the bank's
 
-    def forward(self, deep: Tensor, fine: Tensor, strength: Tensor, *filters: Tensor) -> tuple[Tensor, Tensor]:
-        return apply_bank(deep, fine, dict(zip(self.names, filters, strict=True)), strength)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """``inputs``: the feature maps, the strength, the filters in the order of their names."""
+        (network,) = self.network
+        count = len(network.maps)
+        filters = dict(zip(self.names, inputs[count + 1 :], strict=True))
+        return network.apply_filters(inputs[:count], filters, inputs[count])
 
 
 class FoldedDecoder(nn.Module):
-    """A decoder whose last convolution is a constant, not computed from the kernel it was trained as."""
+    """A `Decoder` whose last convolution is a constant, not computed from the kernel it was trained as."""
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
@@ -50,7 +55,7 @@ class FoldedDecoder(nn.Module):
 
 
 def export_bundle(
-    generator: Generator,
+    generator: StyleBankNet,
     cards: Mapping[str, StyleCard],
     folder: Path,
     *,
@@ -64,7 +69,7 @@ def export_bundle(
     part = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         filters = generator.bank[default_style]
-        export_nets(generator.encoder, generator.decoder, dict(filters.items()), part)
+        export_nets(generator, part)
         hashes = {net: file_hash(part / f"{net}.onnx") for net in NETS}
         manifest = {
             "format": FORMAT,
@@ -91,24 +96,32 @@ def export_bundle(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def export_nets(encoder: Encoder, decoder: Decoder, filters: Filters, folder: Path) -> None:
+def export_nets(network: StyleBankNet, folder: Path) -> None:
     """Write ``encoder.onnx``, ``bank.onnx`` and ``decoder.onnx``; height and width stay open."""
-    height, width = 16, 24  # any: the axes are dynamic
-    packed = torch.zeros(1, 24, height, width)
+    network = copy.deepcopy(network).cpu().float().eval()
+    packed = torch.zeros(1, 24, 16, 24)  # any height and width: these axes are dynamic
     with torch.no_grad():
-        deep, fine = encoder.eval()(packed)
-    names = sorted(filters)
-    strength = torch.ones(1, 1, 1, 1)
+        maps = network.features(packed)
+    filters = next(iter(network.bank.values()))
+    names = sorted(filters.keys())
     values = [filters[n].detach() for n in names]
-    _export(encoder, (packed,), folder / "encoder.onnx", ["packed"], ["deep", "fine"])
+    decoder = network.decoder
+    found = [f"{name}_out" for name in network.maps]
+    _export(network.encoder, (packed,), folder / "encoder.onnx", ["packed"], list(network.maps))
     _export(
-        Bank(names),
-        (deep, fine, strength, *values),
+        Bank(network, names),
+        (*maps, torch.ones(1, 1, 1, 1), *values),
         folder / "bank.onnx",
-        ["deep", "fine", "strength", *names],
-        ["deep_out", "fine_out"],
+        [*network.maps, "strength", *names],
+        found,
     )
-    _export(FoldedDecoder(decoder).eval(), (deep, fine), folder / "decoder.onnx", ["deep", "fine"], ["packed"])
+    _export(
+        FoldedDecoder(decoder).eval() if isinstance(decoder, Decoder) else decoder,
+        maps,
+        folder / "decoder.onnx",
+        list(network.maps),
+        ["packed"],
+    )
 
 
 def _export(net: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]) -> None:
@@ -147,8 +160,8 @@ def load_bundle(folder: Path) -> Generator:
     try:
         weight, bias = decoder.pop("last.weight"), decoder.pop("last.bias")
         decoder["kernel"], decoder["bias"] = unfold_head(weight, bias)
-        deep, fine = tensors["encoder"]["down.weight"].shape[:2]
-        generator = Generator(list(shipped), deep, fine)
+        deep = len(tensors["encoder"]["norm.weight"])
+        generator = Generator(list(shipped), deep, len(tensors["encoder"]["head.bias"]) - deep)
         generator.encoder.load_state_dict(tensors["encoder"])
         generator.decoder.load_state_dict(decoder)
         for name, file in shipped.items():
@@ -161,7 +174,7 @@ def load_bundle(folder: Path) -> Generator:
     return generator.to(memory_format=torch.channels_last).eval()
 
 
-def paint_pictures(generator: Generator, pictures: list[Tensor], style: str | None) -> list[NDArray[np.uint8]]:
+def paint_pictures(generator: StyleBankNet, pictures: list[Tensor], style: str | None) -> list[NDArray[np.uint8]]:
     """Paint ``(3, H, W)`` uint8 RGB pictures (sides multiples of 8) in one style; ``(H, W, 3)`` uint8 each."""
     batch = torch.stack(pictures).float() / 255
     with torch.no_grad():
@@ -170,7 +183,7 @@ def paint_pictures(generator: Generator, pictures: list[Tensor], style: str | No
     return [picture.permute(1, 2, 0).numpy() for picture in painted]
 
 
-def save_previews(generator: Generator, picture: Tensor, folder: Path) -> None:
+def save_previews(generator: StyleBankNet, picture: Tensor, folder: Path) -> None:
     """Paint ``picture`` in every style, as ``STYLE.jpg`` beside the style's file."""
     height, width = (side // 8 * 8 for side in picture.shape[1:])
     for style in generator.bank:

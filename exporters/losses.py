@@ -4,74 +4,26 @@ Normalisation is stated once, here: every term is a ratio or a mean over pixels 
 weights in a training config mean the same for any loss network and any picture size.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from allaprima.exporters.networks import pack, unpack
-from allaprima.realtime.errors import ConfigError
+from allaprima.exporters.vgg import Features
 
-Features = dict[str, Tensor]
 Statistics = dict[str, tuple[Tensor, Tensor]]
-MEAN = (123.68, 116.779, 103.939)
-"""Mean RGB that the VGG nets subtract, of 255."""
-LAYERS = ("1_1", "1_2", "pool", "2_1", "2_2", "pool", "3_1", "3_2", "3_3", "3_4", "pool", "4_1")
-STYLE_LAYERS = ("1_2", "2_2", "3_2", "3_4")
-COARSE_LAYERS = ("3_4", "4_1")
-CONTENT_LAYER = "3_3"
-
-
-class LossNetwork:
-    """The first layers of VGG-19, or of a distilled net of its layout, from a safetensors file.
-
-    Tensors are ``conv1_1.weight`` and so on, at least up to the layer ``deepest``.  A file with a ``pre``
-    convolution takes pictures in 0..1 and pads by reflection; one without takes the mean off first, as
-    the original does.
-    """
-
-    def __init__(self, path: Path, deepest: str = "3_4") -> None:
-        try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise ConfigError(f"loss network {path} cannot be read: {error}") from error
-        needed = [f"conv{name}.weight" for name in LAYERS[: LAYERS.index(deepest) + 1] if name != "pool"]
-        missing = [name for name in needed if name not in tensors]
-        if missing:
-            raise ConfigError(f"{path.name} is not a VGG-19: {missing[0]} is missing")
-        self._weights = {k: v.to(torch.bfloat16) for k, v in tensors.items()}
-        self._distilled = "pre.weight" in tensors
-
-    def __call__(self, rgb: Tensor, last: str = "3_4") -> Features:
-        """ReLU features of ``rgb`` ``(N, 3, H, W)`` in 0..1, by layer, up to ``last``."""
-        if self._distilled:
-            x = self._conv("pre", rgb.to(torch.bfloat16), 0)
-        else:
-            x = (rgb * 255 - rgb.new_tensor(MEAN).view(1, 3, 1, 1)).to(torch.bfloat16)
-        x = x.contiguous(memory_format=torch.channels_last)
-        found: Features = {}
-        for layer in LAYERS:
-            if layer == "pool":
-                x = F.max_pool2d(x, 2)
-                continue
-            x = found[layer] = F.relu(self._conv(f"conv{layer}", x, 1))
-            if layer == last:
-                break
-        return found
-
-    def _conv(self, name: str, x: Tensor, padding: int) -> Tensor:
-        if padding and self._distilled:
-            x, padding = F.pad(x, (1, 1, 1, 1), mode="reflect"), 0
-        return F.conv2d(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], padding=padding)
+FLAT = 0.03
+"""Least size of an artwork's covariance in `style_loss`, as a share of its squared mean."""
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean ``(N, C)`` and covariance ``(N, C, C)``, fp32, over the positions of ``(N, C, H, W)`` features."""
-    mean, covariance = _Statistics.apply(features)
+    """Mean ``(N, C)`` and covariance ``(N, C, C)`` over the positions of ``(N, C, H, W)`` features.
+
+    In fp32, or fp64 where the features are.
+    """
+    mean, covariance = _Statistics.apply(features)  # type: ignore[no-untyped-call]
     return mean, covariance
 
 
@@ -90,7 +42,8 @@ class _Statistics(torch.autograd.Function):
         centred = flat - mean[:, None]
         ctx.save_for_backward(centred)
         ctx.size = (h, w)
-        return mean.float(), torch.bmm(centred.transpose(1, 2), centred).float() / (h * w)
+        wide = torch.promote_types(features.dtype, torch.float32)
+        return mean.to(wide), torch.bmm(centred.transpose(1, 2), centred).to(wide) / (h * w)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -117,20 +70,47 @@ def style_loss(painted: Features, artwork: Statistics) -> Tensor:
     Mean over layers of ``|m(o)-m(s)|^2 / |m(s)|^2 + |C(o)-C(s)|^2 / |C(s)|^2`` with mean and covariance
     of the features.  A plain Gram matrix is the sum of both, and its mean part outweighs the rest so
     much that a flat picture of the right average color already has a tenth of the loss.
+
+    An artwork of one flat color has no covariance to measure by: ``|C(s)|`` counts as at least `FLAT` times
+    ``|m(s)|^2``.  Of 18 paintings, in any layer of VGG-19 or the distilled net, the least has 0.054, so that
+    for them nothing changes.  A layer that the artwork leaves at 0 is left out.
     """
     terms = []
     for layer, (mean, covariance) in artwork.items():
         m, c = statistics(painted[layer])
-        terms.append((m - mean).square().sum(1) / mean.square().sum(1))
-        terms.append((c - covariance).square().sum((1, 2)) / covariance.square().sum((1, 2)))
+        level = mean.square().sum(1)
+        texture = torch.maximum(covariance.square().sum((1, 2)), (FLAT * level).square())
+        terms.append(_relative((m - mean).square().sum(1), level))
+        terms.append(_relative((c - covariance).square().sum((1, 2)), texture))
     return torch.stack(terms).sum(0) / len(artwork)
 
 
+def gram_loss(painted: Features, artwork: Statistics) -> Tensor:
+    """Style as Gatys et al. (CVPR 2016) measure it, made relative: mean over layers of ``|G(o)-G(s)|^2 / |G(s)|^2``.
+
+    ``(N,)``.  The Gram matrix per position is ``C + m m^T``, so the artworks' statistics serve for both losses.
+    """
+    terms = []
+    for layer, theirs in artwork.items():
+        gram, wanted = (c + m[:, :, None] * m[:, None] for m, c in (statistics(painted[layer]), theirs))
+        terms.append(_relative((gram - wanted).square().sum((1, 2)), wanted.square().sum((1, 2))))
+    return torch.stack(terms).mean(0)
+
+
 def content_loss(painted: Tensor, photo: Tensor) -> Tensor:
-    """``|F(o) - F(c)|^2 / |F(c)|^2`` of the content features, averaged over the batch."""
+    """``|F(o) - F(c)|^2 / |F(c)|^2`` of the content features, averaged over the batch.
+
+    A photo without any feature, which has nothing to keep, counts as 0.
+    """
     difference, whole = (painted - photo).flatten(1), photo.flatten(1)
+    wide = torch.promote_types(painted.dtype, torch.float32)
     norm = torch.linalg.vector_norm
-    return (norm(difference, dim=1, dtype=torch.float32) / norm(whole, dim=1, dtype=torch.float32)).square().mean()
+    return _relative(norm(difference, dim=1, dtype=wide), norm(whole, dim=1, dtype=wide)).square().mean()
+
+
+def _relative(difference: Tensor, size: Tensor) -> Tensor:
+    """``difference / size``, and 0 where the size is 0: there nothing can be compared."""
+    return difference / size.masked_fill(size == 0, torch.inf)
 
 
 def total_variation(rgb: Tensor) -> Tensor:

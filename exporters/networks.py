@@ -1,18 +1,21 @@
-"""The generator: encoder, bank and decoder, in torch.
+"""The generators: encoder, bank and decoder, in torch.
 
-It is a StyleBank (Chen et al., CVPR 2017) that never leaves YUV 4:2:0.  A *packed picture* is
+Ours is a StyleBank (Chen et al., CVPR 2017) that never leaves YUV 4:2:0.  A *packed picture* is
 ``(N, 24, H/4, W/4)``: 16 channels of luma (space-to-depth 4) and 2 x 4 channels of chroma
 (space-to-depth 2 of the half-size planes), BT.709, scaled so that black is -1, white is +1 and
 chroma spans -1..+1.  So no full-size tensor exists anywhere, and a decoded video frame is repacked,
 not converted.
 
-The encoder gives two feature maps, and the bank has filters for both:
+The encoder gives two feature maps of a quarter of the picture's size, and the bank has filters for both:
 
-* ``deep``  ``(N, 64, H/8, W/8)``: what is in the picture; normalised, wide receptive field;
-* ``fine``  ``(N, 32, H/4, W/4)``: edges and color, not normalised, so color survives.
+* ``deep``  ``(N, 48, H/4, W/4)``: what is in the picture; normalised, sees about 100 pixels;
+* ``fine``  ``(N, 16, H/4, W/4)``: not normalised, so color and brightness survive.
 
-Only layers that ONNX, OpenVINO and TensorRT share.
+`PaperStyleBank` is the network of the paper, to compare with.  Only layers that ONNX, OpenVINO and
+TensorRT share.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +23,10 @@ from torch import Tensor, nn
 
 PACKED_CHANNELS = 24
 STRIDE = 8  # height and width of the luma plane must be multiples of this
+DEEP, FINE = 48, 16  # channels of the two feature maps
 
 Filters = dict[str, Tensor]
+Maps = tuple[Tensor, ...]
 
 
 def pack(y: Tensor, uv: Tensor) -> Tensor:
@@ -59,68 +64,37 @@ class InstanceNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: depthwise 7x7 (56 pixels of the picture), norm, and two 1x1 convolutions.
-
-    A quarter of the arithmetic of two dense 3x3 convolutions, with a larger receptive field.
-    """
+    """Residual block of two 3x3 convolutions; the one norm is inside, so the trunk keeps its level."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.spread = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.norm = InstanceNorm(channels)
-        self.widen = nn.Conv2d(channels, 2 * channels, 1)
-        self.narrow = nn.Conv2d(2 * channels, channels, 1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # a CPU's bf16 depthwise backward is 3x slower
-            spread = self.spread(x.float())
-        return x + self.narrow(F.relu(self.widen(self.norm(spread))))
+        return x + self.second(F.relu(self.norm(self.first(x))))
 
 
 class Encoder(nn.Module):
     """Packed picture to ``(deep, fine)`` features."""
 
-    def __init__(self, deep: int = 64, fine: int = 32) -> None:
+    def __init__(self, deep: int = DEEP, fine: int = FINE) -> None:
         super().__init__()
-        self.head = nn.Conv2d(PACKED_CHANNELS, fine, 3, padding=1)
-        self.down = nn.Conv2d(fine, deep, 3, stride=2, padding=1)
+        self.head = nn.Conv2d(PACKED_CHANNELS, deep + fine, 3, padding=1)
         self.norm = InstanceNorm(deep)
         self.blocks = nn.Sequential(Block(deep), Block(deep))
 
     def forward(self, packed: Tensor) -> tuple[Tensor, Tensor]:
-        fine = F.relu(self.head(packed))
-        return self.blocks(F.relu(self.norm(self.down(fine)))), fine
+        deep = self.norm.weight.shape[0]
+        both = self.head(packed)
+        return self.blocks(F.relu(self.norm(both[:, :deep]))), F.relu(both[:, deep:])
 
 
-def new_filters(deep: int = 64, fine: int = 32, generator: torch.Generator | None = None) -> Filters:
-    """Random filters of one style.  Styles that start from the same filters mix well later."""
-
-    def conv(out: int, into: int) -> Tensor:
-        return torch.randn(out, into, 3, 3, generator=generator) * (2 / (9 * into)) ** 0.5
-
-    return {
-        "deep1": conv(deep, deep),
-        "deep1_scale": torch.ones(deep),
-        "deep1_shift": torch.zeros(deep),
-        "deep2": conv(deep, deep) * 0.5,
-        "deep2_bias": torch.zeros(deep),
-        "fine1": conv(fine, fine) * 0.5,
-        "fine1_bias": torch.zeros(fine),
-    }
-
-
-def apply_bank(deep: Tensor, fine: Tensor, filters: Filters, strength: Tensor | float) -> tuple[Tensor, Tensor]:
-    """One style's filters on the features; ``strength`` 0 leaves them as they are (the auto-encoder).
-
-    Deep features go through convolution, conditional instance norm, ReLU and convolution; the fine
-    ones through one linear convolution.  ``strength`` in 0..1 mixes with the untouched features.
-    """
-    x = F.relu(
-        instance_norm(F.conv2d(deep, filters["deep1"], padding=1), filters["deep1_scale"], filters["deep1_shift"])
-    )
-    x = F.conv2d(x, filters["deep2"], padding=1) + filters["deep2_bias"].view(1, -1, 1, 1)
-    y = F.conv2d(fine, filters["fine1"], padding=1) + filters["fine1_bias"].view(1, -1, 1, 1)
-    return deep + strength * (x - deep), fine + strength * (y - fine)
+def conv_filters(channels: int, generator: torch.Generator | None, gain: float = 1.0) -> Tensor:
+    """Random weights of a 3x3 convolution that keeps the variance of what passes a ReLU."""
+    spread = gain * (2 / (9 * channels)) ** 0.5
+    return torch.randn(channels, channels, 3, 3, generator=generator) * spread
 
 
 def even(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,32 +115,31 @@ def to_phase(kernel: Tensor, row: int, column: int) -> Tensor:
 
 def unfold_head(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """The kernel and bias of a `Decoder` from what its `head` gave."""
-    fine = weight.shape[1]
-    luma = weight[:16].view(2, 2, 2, 2, fine, 3, 3).permute(1, 3, 0, 2, 4, 5, 6).reshape(4, 4, fine, 3, 3)
-    phases = torch.cat([luma, weight[16:].view(2, 4, fine, 3, 3)]).permute(1, 3, 4, 0, 2).reshape(36, 6 * fine)
+    deep = weight.shape[1]
+    luma = weight[:16].view(2, 2, 2, 2, deep, 3, 3).permute(1, 3, 0, 2, 4, 5, 6).reshape(4, 4, deep, 3, 3)
+    phases = torch.cat([luma, weight[16:].view(2, 4, deep, 3, 3)]).permute(1, 3, 4, 0, 2).reshape(36, 6 * deep)
     basis = torch.eye(25).view(25, 5, 5)
     folding = torch.stack([to_phase(basis, row, column) for row in range(2) for column in range(2)])  # (4, 25, 3, 3)
     kernel = torch.linalg.lstsq(folding.transpose(0, 1).reshape(25, 36).T.double(), phases.double()).solution
     halves = bias[:16].view(2, 2, 2, 2).permute(1, 3, 0, 2).reshape(4, 4).mean(1)
-    return kernel.T.reshape(6, fine, 5, 5).to(weight.dtype), torch.cat([halves, bias[16:].view(2, 4).mean(1)])
+    return kernel.T.reshape(6, deep, 5, 5).to(weight.dtype), torch.cat([halves, bias[16:].view(2, 4).mean(1)])
 
 
 class Decoder(nn.Module):
     """Features to a packed picture, unclamped."""
 
-    def __init__(self, deep: int = 64, fine: int = 32) -> None:
+    def __init__(self, deep: int = DEEP, fine: int = FINE) -> None:
         super().__init__()
-        self.deep_block = Block(deep)
-        self.up = nn.Conv2d(deep, fine, 1)
-        self.fine_blocks = nn.Sequential(Block(fine), Block(fine))
+        self.join = nn.Conv2d(fine, deep, 1)
+        self.blocks = nn.Sequential(Block(deep), Block(deep))
         # Nearest x2 then a 5x5 convolution to 4 luma + 2 chroma channels at half size, written as the
         # one 3x3 convolution at quarter size that it equals: neighbouring output pixels share their
         # kernel, which is what keeps the sub-pixel "screen door" away.
-        self.kernel = nn.Parameter(torch.randn(6, fine, 5, 5) * (1 / (25 * fine)) ** 0.5)
+        self.kernel = nn.Parameter(torch.randn(6, deep, 5, 5) * (1 / (25 * deep)) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(6))
 
     def head(self) -> tuple[Tensor, Tensor]:
-        """Weight ``(24, fine, 3, 3)`` and bias ``(24,)`` of the convolution that ends the net."""
+        """Weight ``(24, deep, 3, 3)`` and bias ``(24,)`` of the convolution that ends the net."""
         kernel, bias = even(self.kernel, self.bias)
         phases = torch.stack([to_phase(kernel, row, column) for row in range(2) for column in range(2)], 1)
         luma = phases[:4].view(2, 2, 2, 2, *phases.shape[2:])  # sub-row, sub-column, row, column
@@ -176,31 +149,148 @@ class Decoder(nn.Module):
         return torch.cat([luma, chroma]), bias
 
     def features(self, deep: Tensor, fine: Tensor) -> Tensor:
-        up = F.interpolate(self.up(self.deep_block(deep)), scale_factor=2, mode="bilinear", align_corners=False)
-        return F.relu(self.fine_blocks(F.relu(up + fine)))
+        return F.relu(self.blocks(deep + self.join(fine)))
 
     def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
         weight, bias = self.head()
         return F.conv2d(self.features(deep, fine), weight, bias, padding=1)
 
 
-class Generator(nn.Module):
-    """Encoder, a bank of styles, and decoder."""
+class StyleBankNet(nn.Module):
+    """What every network here has: an encoder, a bank of styles, a decoder.
 
-    def __init__(self, styles: list[str], deep: int = 64, fine: int = 32, seed: int = 0) -> None:
+    ``maps`` names the feature maps that lie between them.  A subclass says what one style's filters are
+    (`new_filters`) and what they do to features (`apply`).
+    """
+
+    maps: tuple[str, ...]
+    encoder: nn.Module
+    """Packed picture to feature maps, or to the one there is."""
+    decoder: nn.Module
+    """Feature maps to a packed picture, unclamped."""
+
+    def __init__(self) -> None:
         super().__init__()
+        self.bank = nn.ModuleDict()
+
+    def add_styles(self, names: Sequence[str], filters: Filters) -> None:
+        """Styles that all start from the same filters mix well later."""
+        for name in names:
+            self.bank[name] = nn.ParameterDict({k: nn.Parameter(v.clone()) for k, v in filters.items()})
+
+    def new_filters(self, generator: torch.Generator | None = None) -> Filters:
+        """Random filters of one style."""
+        raise NotImplementedError
+
+    def apply_filters(self, maps: Maps, filters: Filters, strength: Tensor | float) -> Maps:
+        """Features through one style's filters; ``strength`` in 0..1 mixes with the untouched ones."""
+        raise NotImplementedError
+
+    def features(self, packed: Tensor) -> Maps:
+        found = self.encoder(packed)
+        return (found,) if isinstance(found, Tensor) else found
+
+    def styled(self, maps: Maps, styles: Sequence[str | None], strength: float = 1.0) -> Maps:
+        """Features of a batch, each through the filters of its own style; ``None`` leaves them alone."""
+        singles = list(zip(*(m.split(1) for m in maps), strict=True))
+        painted = [
+            single if name is None else self.apply_filters(single, dict(self.bank[name].items()), strength)
+            for single, name in zip(singles, styles, strict=True)
+        ]
+        return tuple(torch.cat(m) for m in zip(*painted, strict=True))
+
+    def forward(self, packed: Tensor, styles: Sequence[str | None], strength: float = 1.0) -> Tensor:
+        """Paint each picture of a batch in its own style; ``None`` is the auto-encoder."""
+        painted: Tensor = self.decoder(*self.styled(self.features(packed), styles, strength))
+        return painted
+
+
+class Generator(StyleBankNet):
+    """The network of the shipped bundle."""
+
+    maps = ("deep", "fine")
+
+    def __init__(self, styles: Sequence[str], deep: int = DEEP, fine: int = FINE, seed: int = 0) -> None:
+        super().__init__()
+        self.widths = (deep, fine)
         self.encoder = Encoder(deep, fine)
         self.decoder = Decoder(deep, fine)
-        first = new_filters(deep, fine, torch.Generator().manual_seed(seed))
-        self.bank = nn.ModuleDict(
-            {name: nn.ParameterDict({k: nn.Parameter(v.clone()) for k, v in first.items()}) for name in styles}
-        )
+        self.add_styles(styles, self.new_filters(torch.Generator().manual_seed(seed)))
 
-    def forward(self, packed: Tensor, styles: list[str | None], strength: float = 1.0) -> Tensor:
-        """Paint each picture of a batch in its own style; ``None`` is the auto-encoder."""
-        deep, fine = self.encoder(packed)
-        painted = [
-            (d, f) if name is None else apply_bank(d, f, dict(self.bank[name].items()), strength)
-            for d, f, name in zip(deep.split(1), fine.split(1), styles, strict=True)
-        ]
-        return self.decoder(torch.cat([d for d, _ in painted]), torch.cat([f for _, f in painted]))
+    def new_filters(self, generator: torch.Generator | None = None) -> Filters:
+        deep, fine = self.widths
+        return {
+            "deep1": conv_filters(deep, generator),
+            "deep1_scale": torch.ones(deep),
+            "deep1_shift": torch.zeros(deep),
+            "deep2": conv_filters(deep, generator, 0.5),
+            "deep2_bias": torch.zeros(deep),
+            "fine1": conv_filters(fine, generator, 0.5),
+            "fine1_bias": torch.zeros(fine),
+        }
+
+    def apply_filters(self, maps: Maps, filters: Filters, strength: Tensor | float) -> Maps:
+        """Deep features: convolution, conditional instance norm, ReLU, convolution; fine: one linear convolution."""
+        deep, fine = maps
+        x = F.conv2d(deep, filters["deep1"], padding=1)
+        x = F.relu(instance_norm(x, filters["deep1_scale"], filters["deep1_shift"]))
+        x = F.conv2d(x, filters["deep2"], padding=1) + filters["deep2_bias"].view(1, -1, 1, 1)
+        y = F.conv2d(fine, filters["fine1"], padding=1) + filters["fine1_bias"].view(1, -1, 1, 1)
+        return deep + strength * (x - deep), fine + strength * (y - fine)
+
+
+class PaperEncoder(nn.Module):
+    """Packed picture to ``(N, 4w, H/4, W/4)`` features by way of RGB: 9x9, then two convolutions of stride 2."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c1, self.n1 = nn.Conv2d(3, width, 9, padding=4), InstanceNorm(width)
+        self.c2, self.n2 = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), InstanceNorm(2 * width)
+        self.c3, self.n3 = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), InstanceNorm(4 * width)
+
+    def forward(self, packed: Tensor) -> Tensor:
+        luma, chroma = unpack(packed)
+        x = torch.cat([luma, F.interpolate(chroma, scale_factor=2, mode="nearest")], 1)
+        for conv, norm in ((self.c1, self.n1), (self.c2, self.n2), (self.c3, self.n3)):
+            x = F.relu(norm(conv(x)))
+        return x
+
+
+class PaperDecoder(nn.Module):
+    """The mirror of `PaperEncoder`; nearest x2 and a convolution instead of a strided one, which leaves dots."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c3, self.n3 = nn.Conv2d(4 * width, 2 * width, 3, padding=1), InstanceNorm(2 * width)
+        self.c2, self.n2 = nn.Conv2d(2 * width, width, 3, padding=1), InstanceNorm(width)
+        self.c1 = nn.Conv2d(width, 3, 9, padding=4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = features
+        for conv, norm in ((self.c3, self.n3), (self.c2, self.n2)):
+            x = F.relu(norm(conv(F.interpolate(x, scale_factor=2, mode="nearest"))))
+        x = self.c1(x)
+        return pack(x[:, :1], F.avg_pool2d(x[:, 1:], 2))
+
+
+class PaperStyleBank(StyleBankNet):
+    """StyleBank as published (section 3.2), on YUV instead of RGB: one bare convolution is a style.
+
+    Being linear, its mixtures are exact: the features of a mix are the mix of the features.
+    """
+
+    maps = ("deep",)
+
+    def __init__(self, styles: Sequence[str], width: int = 32, seed: int = 0) -> None:
+        super().__init__()
+        self.width = width
+        self.encoder = PaperEncoder(width)
+        self.decoder = PaperDecoder(width)
+        self.add_styles(styles, self.new_filters(torch.Generator().manual_seed(seed)))
+
+    def new_filters(self, generator: torch.Generator | None = None) -> Filters:
+        return {"deep1": conv_filters(4 * self.width, generator)}
+
+    def apply_filters(self, maps: Maps, filters: Filters, strength: Tensor | float) -> Maps:
+        (deep,) = maps
+        return (deep + strength * (F.conv2d(deep, filters["deep1"], padding=1) - deep),)

@@ -1,109 +1,73 @@
 """Train a StyleBank: T+1 steps (Chen et al., CVPR 2017, section 3.3) on photos and artworks."""
 
+import ctypes
 import os
 import pickle
 import random
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from allaprima.exporters import losses
-from allaprima.exporters.data import load_photos, load_picture, random_crops
-from allaprima.exporters.networks import Generator, pack, unpack
+from allaprima.exporters.data import load_photos, random_crops, read_artwork
+from allaprima.exporters.motion import MARGIN, moved_features, random_motion, sample, widened
+from allaprima.exporters.networks import Generator, PaperStyleBank, StyleBankNet
+from allaprima.exporters.recipe import Stage, TrainConfig
+from allaprima.exporters.vgg import Features, LossNetwork
 from allaprima.realtime.errors import ConfigError
 
-MARGIN = 16
-"""Pixels of repeated edge around a picture, as the engine pads its frames."""
 RIM, BAND = 32, 24
 """Pixels at the edge of a crop: style is judged inside of `RIM`, since a net that knows where the edge is
 draws lines there to please its judges; the outer `BAND` counts more when crops are compared."""
+SCALES = (1, 2)
+"""Style is judged on the picture and on the picture halved, where the same layers see strokes twice as large."""
+HALVED_LAYERS = 3
+"""So many of the deepest style layers judge the halved picture; the others see the same there as before."""
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""Names of glibc's <malloc.h>."""
+BANK_FACTOR, LAST_FACTOR = 2.0, 0.2
+"""On the learning rate of the filters, since each style is drawn only now and then; and of the last convolution:
+it sums over a thousand inputs, and a step that moves them all together would throw the colors about."""
 WARM_UP = 50
 """Steps over which the learning rate rises."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def rate_groups(network: StyleBankNet) -> list[dict[str, Any]]:
+    """Parameters for Adam, by the factor on their learning rate."""
+    last = ("decoder.kernel", "decoder.bias", "decoder.c1.weight", "decoder.c1.bias")
+    groups: dict[float, list[nn.Parameter]] = {1.0: [], BANK_FACTOR: [], LAST_FACTOR: []}
+    for name, parameter in network.named_parameters():
+        factor = BANK_FACTOR if name.startswith("bank.") else LAST_FACTOR if name in last else 1.0
+        groups[factor].append(parameter)
+    return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
 
 
-class Stage(_Table):
-    """A stretch of training; a value given here stands in for the config's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    loss_network: Path
-    coarse_network: Path | None = None
-    """A cheap second network whose deeper layers judge the large strokes."""
-    steps: int
-    learning_rate: float | None = None
-    content: float | None = None
-    style: float | None = None
-    variation: float | None = None
-    steady: float | None = None
-
-
-class Card(_Table):
-    title: str = ""
-    artist: str = ""
-    year: str = ""
-    licence: str = "weights: Apache-2.0; artwork: public domain"
-
-
-class TrainConfig(_Table):
-    photos: Path
-    photo_prefixes: list[str] = []
-    photo_side: int = 340
-    artwork_side: int = 480
-    crop: int = 288
-    batch: int = 3
-    seed: int = 1
-    learning_rate: float = 1.5e-3
-    content: float = 1.0
-    style: float = 6.0
-    variation: float = 0.2
-    steady: float = 0.4
-    identity: float = 20.0
-    every_third_identity: bool = True
-    stages: list[Stage] = Field(min_length=1)
-    styles: dict[str, Path] = Field(min_length=1)
-    cards: dict[str, Card] = {}
-
-    @classmethod
-    def read(cls, path: Path) -> "TrainConfig":
-        """Read a TOML file; relative paths in it start from the current folder."""
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not TOML: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"{path}: {where}: {first['msg']}", "see exporters/studio.toml") from error
-
-    def of(self, stage: Stage, key: str) -> float:
-        value = getattr(stage, key)
-        return float(getattr(self, key) if value is None else value)
+def new_network(config: TrainConfig) -> StyleBankNet:
+    """The network that a config asks for, with the weights that its seed gives."""
+    torch.manual_seed(config.seed)
+    if config.network == "paper":
+        return PaperStyleBank(list(config.styles), config.deep // 4, config.seed)
+    return Generator(list(config.styles), config.deep, config.fine, config.seed)
 
 
 class Trainer:
     """The state of a training run; `step` does one step, `save` and `load` keep it."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, device: str | None = None) -> None:
         if config.crop % 8 or config.crop < 64 or config.crop > config.photo_side:
             raise ConfigError("crop must be a multiple of 8, at least 64, at most photo_side")
         self.config = config
-        torch.manual_seed(config.seed)
-        self.generator = Generator(list(config.styles), seed=config.seed).to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate)
+        self.device = pick_device(device)
+        self.generator = new_network(config)
+        self.generator.to(self.device).to(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(rate_groups(self.generator), lr=config.learning_rate)
         self.done = 0
         self.photos = load_photos(config.photos, config.photo_prefixes, config.photo_side)
-        self._judges: dict[Stage, list[Judge]] = {}
+        self._judge: tuple[Path, Judge] | None = None
 
     @property
     def total(self) -> int:
@@ -123,11 +87,11 @@ class Trainer:
 
         Each step draws from its own seed, so a resumed run sees the pictures it would have seen.
         """
-        stage, done = self.stage()
-        self._set_rate(stage, done)
+        stage, _ = self.stage()
+        self._set_rate(stage)
         chance = random.Random(f"{self.config.seed} {self.done}")
         torch.manual_seed(self.config.seed * 1_000_003 + self.done)
-        photos = random_crops(self.photos, self.config.batch, self.config.crop, chance)
+        photos = random_crops(self.photos, self.config.batch, self.config.crop, chance).to(self.device)
         identity = self.config.every_third_identity and self.done % 3 == 2
         terms = self._identity_terms(photos) if identity else self._style_terms(photos, stage, chance)
         loss = torch.stack(list(terms.values())).sum()
@@ -138,10 +102,11 @@ class Trainer:
         self.done += 1
         return {name: term.item() for name, term in terms.items()}
 
-    def _set_rate(self, stage: Stage, done: int) -> None:
-        rate = self.config.of(stage, "learning_rate") * max(0.02, 1 - done / stage.steps) * min(1, (done + 1) / WARM_UP)
+    def _set_rate(self, stage: Stage) -> None:
+        left = max(0.02, 1 - self.done / self.total)
+        rate = self.config.of(stage, "learning_rate") * left * min(1, (self.done + 1) / WARM_UP)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
 
     def _identity_terms(self, photos: Tensor) -> dict[str, Tensor]:
         packed = losses.pack_rgb(photos)
@@ -149,25 +114,19 @@ class Trainer:
         return {"identity": self.config.identity * losses.identity_loss(output, packed)}
 
     def _style_terms(self, photos: Tensor, stage: Stage, chance: random.Random) -> dict[str, Tensor]:
-        judges = self._judges_of(stage)
-        styles = [chance.choice(list(self.config.styles)) for _ in photos]
+        judge = self._judge_of(stage)
+        names = list(self.config.styles)
+        draw = chance.sample if len(photos) <= len(names) else chance.choices
+        styles = draw(names, k=len(photos))
         rgb = losses.unpack_rgb(paint(self.generator, losses.pack_rgb(photos), list(styles)))
-        inside = rgb + (rgb.clamp(0, 1) - rgb).detach()  # clamped forward, straight through backward
         rim = self._rim
         inner = (..., slice(rim, -rim), slice(rim, -rim))
-        painted = [judge.network(inside[inner], judge.layers[-1]) for judge in judges]
-        with torch.no_grad():
-            content = judges[0].network(photos[inner], losses.CONTENT_LAYER)[losses.CONTENT_LAYER]
-        style = [
-            losses.style_loss(features, losses.stack([judge.artworks[name] for name in styles])) * len(judge.layers)
-            for judge, features in zip(judges, painted, strict=True)
-        ]
-        layers = sum(len(judge.layers) for judge in judges)
+        content, style = judge(rgb[inner], photos[inner], styles)
         weight = lambda key: self.config.of(stage, key)  # noqa: E731
         terms = {
-            "content": weight("content") * losses.content_loss(painted[0][losses.CONTENT_LAYER], content),
-            "style": weight("style") * torch.stack(style).sum() / (layers * len(photos)),
-            "variation": weight("variation") * losses.total_variation(inside),
+            "content": weight("content") * content,
+            "style": weight("style") * style,
+            "variation": weight("variation") * losses.total_variation(rgb[inner]),
             "range": 10 * losses.out_of_range(rgb),
         }
         if weight("steady") > 0:
@@ -175,19 +134,25 @@ class Trainer:
         return terms
 
     def _unsteadiness(self, photos: Tensor, rgb: Tensor, styles: list[str], chance: random.Random) -> Tensor:
-        """L1 between a painted crop and a smaller, noisy crop of the same photos painted by itself.
+        """L1 between the painted photos, moved, and the moved photos painted (ReReVST, Wang et al. 2020).
 
-        It asks for three things at once: that strokes move with the picture, that sensor noise stays
-        unseen, and that the border looks like the inside.
+        The next frame is made up: a smooth random motion, sensor noise, and a smaller view, so that the
+        border of one picture is the inside of the other.  Half of the time it is painted with the history
+        of features that the engine would blend in.  So strokes learn to move with the picture, noise to
+        stay unseen, and the border to look like the inside.
         """
         rim = self._rim
         side = (self.config.crop - 2 * rim) // 8 * 8
-        top, left = (2 * chance.randint(rim // 4, rim // 2) for _ in range(2))
-        part = (..., slice(top, top + side), slice(left, left + side))
-        noisy = photos[part] + torch.randn_like(photos[part]) * chance.uniform(0.002, 0.015)
-        again = losses.unpack_rgb(paint(self.generator, losses.pack_rgb(noisy), list(styles)))
-        difference = (rgb[part] - again).abs()
-        weight = torch.full((side, side), 3.0)
+        where = random_motion(len(photos), self.config.crop, side, chance, torch.Generator().manual_seed(self.done))
+        moved = sample(photos, where.to(photos.device))
+        noisy = moved + torch.randn_like(moved) * chance.uniform(0.002, 0.015)
+        packed = losses.pack_rgb(noisy)
+        history = None
+        if chance.random() < 0.5:
+            history = (losses.pack_rgb(photos), where.to(photos.device), chance.uniform(0.3, 0.9))
+        again = losses.unpack_rgb(paint(self.generator, packed, list(styles), history))
+        difference = (sample(rgb, where.to(rgb.device)) - again).abs()
+        weight = torch.full((side, side), 3.0, device=rgb.device)
         band = min(BAND, side // 8)
         weight[band:-band, band:-band] = 1.0
         return (difference * weight).sum() / (weight.sum() * difference.shape[0] * difference.shape[1])
@@ -196,13 +161,12 @@ class Trainer:
     def _rim(self) -> int:
         return min(RIM, self.config.crop // 8)
 
-    def _judges_of(self, stage: Stage) -> "list[Judge]":
-        if stage not in self._judges:
-            judges = [Judge(stage.loss_network, losses.STYLE_LAYERS, self.config)]
-            if stage.coarse_network is not None:
-                judges.append(Judge(stage.coarse_network, losses.COARSE_LAYERS, self.config))
-            self._judges = {stage: judges}
-        return self._judges[stage]
+    def _judge_of(self, stage: Stage) -> "Judge":
+        if self._judge is None or self._judge[0] != stage.loss_network:
+            artworks = {name: read_artwork(path, self.config.artwork_side) for name, path in self.config.styles.items()}
+            judge = Judge(LossNetwork(stage.loss_network, device=self.device), artworks)
+            self._judge = (stage.loss_network, judge)
+        return self._judge[1]
 
     def save(self, path: Path) -> None:
         part = path.with_suffix(".part")
@@ -214,6 +178,18 @@ class Trainer:
         torch.save(state, part)
         os.replace(part, path)
 
+    def start_from(self, bundle: Path) -> None:
+        """Take over the nets of a bundle, and the filters of the styles that it has too."""
+        from allaprima.exporters.export import load_bundle
+
+        given = load_bundle(bundle).state_dict()
+        mine = self.generator.state_dict()
+        shared = {name: value for name, value in given.items() if name in mine}
+        try:
+            self.generator.load_state_dict(mine | shared)
+        except RuntimeError as error:
+            raise ConfigError(f"{bundle} holds a network of other widths than the config's") from error
+
     def load(self, path: Path) -> None:
         state = load_checkpoint(path)
         try:
@@ -224,33 +200,88 @@ class Trainer:
         self.done = state["done"]
 
 
-def paint(generator: Generator, packed: Tensor, styles: "list[str | None]") -> Tensor:
-    """The generator with the engine's margin around the picture, in bf16 where the CPU has it."""
-    luma, chroma = unpack(packed)
-    wide = pack(
-        F.pad(luma, (MARGIN,) * 4, mode="replicate"),
-        F.pad(chroma, (MARGIN // 2,) * 4, mode="replicate"),
-    ).contiguous(memory_format=torch.channels_last)
+def paint(
+    generator: StyleBankNet,
+    packed: Tensor,
+    styles: Sequence[str | None],
+    history: tuple[Tensor, Tensor, float] | None = None,
+) -> Tensor:
+    """The generator as the engine runs it: with a margin around the picture, in bf16.
+
+    ``history`` is the packed picture before, where in it each pixel was (as `random_motion` gives it), and
+    the share of its features in the blend.
+    """
     with torch.autocast(packed.device.type, dtype=torch.bfloat16):
-        output = generator(wide, styles)
+        maps = generator.features(widened(packed))
+        if history is not None:
+            before, where, share = history
+            maps = tuple(
+                new + share * (moved_features(old, where, new) - new)
+                for new, old in zip(maps, generator.features(widened(before)), strict=True)
+            )
+        output = generator.decoder(*generator.styled(maps, styles))
     cut = MARGIN // 4
     return output.float()[..., cut:-cut, cut:-cut]
 
 
+def pick_device(name: str | None) -> torch.device:
+    """The device called ``name``, or the GPU if there is one.  Raises `ConfigError` for one that cannot be used."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"cannot train on {name}: {str(error).splitlines()[0]}", "use --device cpu or cuda"
+        ) from error
+    return device
+
+
+def tune_allocator() -> None:
+    """Keep freed memory in the process: giving each large tensor back costs a quarter of a step in page faults.
+
+    glibc only; elsewhere nothing happens.
+    """
+    try:
+        libc = ctypes.CDLL(None)
+        for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 << 20)):
+            libc.mallopt(parameter, value)
+    except (OSError, AttributeError, TypeError):
+        return
+
+
 class Judge:
-    """A loss network, the layers it judges style by, and what the artworks look like there."""
+    """A loss network and what the artworks look like to it."""
 
-    def __init__(self, path: Path, layers: tuple[str, ...], config: TrainConfig) -> None:
-        self.network = losses.LossNetwork(path, layers[-1])
-        self.layers = layers
-        self.artworks = {name: self._statistics(art, config.artwork_side) for name, art in config.styles.items()}
+    def __init__(self, network: LossNetwork, artworks: dict[str, Tensor]) -> None:
+        self.network = network
+        self.artworks = {name: self._statistics(picture) for name, picture in artworks.items()}
 
-    def _statistics(self, path: Path, side: int) -> losses.Statistics:
-        picture = load_picture(path, side)[None].float() / 255
-        height, width = (length // 8 * 8 for length in picture.shape[2:])
+    def __call__(self, rgb: Tensor, photos: Tensor, styles: list[str]) -> tuple[Tensor, Tensor]:
+        """Content and style loss of painted ``rgb`` ``(N, 3, H, W)``, both averaged over the batch."""
+        rgb = rgb + (rgb.clamp(0, 1) - rgb).detach()  # clamped forward, straight through backward
+        features = self.features(rgb)
+        layer = self.network.content_layer
         with torch.no_grad():
-            features = self.network(picture[..., :height, :width], self.layers[-1])
-        return {layer: losses.statistics(features[layer]) for layer in self.layers}
+            wanted = self.network(photos, layer)[layer]
+        content = losses.content_loss(features[f"1/{layer}"], wanted)
+        return content, losses.style_loss(features, losses.stack([self.artworks[name] for name in styles])).mean()
+
+    def features(self, rgb: Tensor) -> Features:
+        """Features by ``"scale/layer"`` of the picture and of the picture halved."""
+        last = self.network.style_layers[-1]
+        return {
+            f"{scale}/{layer}": value
+            for scale in SCALES
+            for layer, value in self.network(rgb if scale == 1 else F.avg_pool2d(rgb, scale), last).items()
+        }
+
+    def _statistics(self, picture: Tensor) -> losses.Statistics:
+        height, width = (length // 16 * 16 for length in picture.shape[1:])
+        layers = self.network.style_layers
+        with torch.no_grad():
+            features = self.features((picture[None, :, :height, :width].float() / 255).to(self.network.device))
+        judged = [f"1/{n}" for n in layers] + [f"2/{n}" for n in layers[-HALVED_LAYERS:]]
+        return {name: losses.statistics(features[name]) for name in judged}
 
 
 def load_checkpoint(path: Path) -> "dict[str, dict[str, Tensor] | int]":  # type: ignore[type-arg]

@@ -9,7 +9,7 @@ MODULES = {
     "webrtc": ("aiortc", "aiohttp"),
     "cuda": ("cupy",),
     "tensorrt": ("tensorrt",),
-    "train": ("torch", "onnx"),
+    "train": ("torch", "onnx", "PIL", "matplotlib"),
 }
 """Extra to the modules that it brings."""
 PURPOSE = {

@@ -101,13 +101,18 @@ def check_style(bundle: Bundle, file: Path) -> StyleCard:
     return card
 
 
+def check_name(name: str) -> None:
+    """Raises `ConfigError` for what cannot be the name of a style."""
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise ConfigError(f"{name!r} cannot be the name of a style", "Give another with --name: letters, digits, . _ -")
+
+
 def add(bundle: Bundle, file: Path, name: str | None = None, overwrite: bool = False) -> Shelved:
     """Copy a style and its preview to the user's styles, in one step."""
     if not file.is_file():
         raise BundleError(f"there is no file {file}", "Give a .safetensors file that allaprima-train made.")
     name = file.stem if name is None else name
-    if not NAME.fullmatch(name) or name in RESERVED:
-        raise ConfigError(f"{name!r} cannot be the name of a style", "Give another with --name: letters, digits, . _ -")
+    check_name(name)
     check_style(bundle, file)
     if name in bundle.style_files() and not overwrite:
         raise OutputExists(f"there is already a style called {name!r}", "Give --overwrite, or another --name.")

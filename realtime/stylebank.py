@@ -96,6 +96,10 @@ class StyleBank:
             total += vector * np.float32(weight)
         return total
 
+    def stamp(self, mix: Mix) -> tuple[tuple[int, int] | None, ...]:
+        """Changes when the file of a style of the mix does; cheap, nothing is read."""
+        return tuple(_stamp(path) if (path := self._files.get(name)) else None for name, _ in mix.weights)
+
     def new_vector(self) -> Vector:
         return np.zeros(self._length, np.float32)
 
@@ -114,17 +118,24 @@ class StyleBank:
             if name not in self.names():
                 raise UnknownStyle(f"no style called {name!r}", closest(name, self.names()))
         path = self._files[name]
-        try:
-            stamp = (path.stat().st_mtime_ns, path.stat().st_size)
-        except OSError as error:
+        stamp = _stamp(path)
+        if stamp is None:
             self._scanned = 0.0
-            raise UnknownStyle(f"style {name!r} has gone: {error.strerror}", closest(name, self.names())) from error
+            raise UnknownStyle(f"style {name!r} has gone", closest(name, self.names()))
         with self._lock:
             if path not in self._loaded or self._loaded[path][0] != stamp:
                 card, filters = self.bundle.load_style(path)
                 vector = np.concatenate([filters[key].ravel() for key in self._shapes])
                 self._loaded[path] = (stamp, card, vector)
             return self._loaded[path][1:]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 class Fade:

@@ -5,7 +5,9 @@ where it can be trusted.  Flow is between the frames this object saw, so frames 
 a wrong flow has confidence 0, so cuts and occlusions need no decision here.
 """
 
+import contextlib
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,11 @@ from numpy.typing import NDArray
 
 from allaprima.realtime.backends import Blend, open_backend
 from allaprima.realtime.bundle import Bundle, shipped_bundle
-from allaprima.realtime.errors import ConfigError
+from allaprima.realtime.errors import AllaprimaError, ConfigError
 from allaprima.realtime.frame import Color, Frame
 from allaprima.realtime.metrics import Stages
 from allaprima.realtime.rgb import Rgb
-from allaprima.realtime.stylebank import Fade, Mix, Style, StyleBank
+from allaprima.realtime.stylebank import RESCAN, Fade, Mix, Style, StyleBank
 
 STRONGEST = Blend(content=0.9, picture=0.8)
 """How much history each place takes at steadiness 1 and confidence 1."""
@@ -28,6 +30,8 @@ STEADINESS = 0.6
 """Used where neither the user nor the style says otherwise."""
 NEAR_INPUT = 0.25
 """Below this strength the picture also fades into the input itself, so that strength 0 is the input."""
+NEWER_FADE_FRAMES = 15
+"""Frames of the cross-fade to a newer version of the style in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Stylizer:
         first = Mix.parse(style) if isinstance(style, str) else style
         self._style = first or Mix.of({self.bundle.manifest.default_style: 1})
         start = self.bank.resolve(self._style)
+        self._stamp = self.bank.stamp(self._style)
+        self._checked = time.monotonic()
         self._fade = Fade(self.bank, start)
         self._card = self.bank.card(self._style.weights[0][0])
         self._strength = self._card.strength if strength is None else unit("strength", strength)
@@ -113,7 +119,7 @@ class Stylizer:
         mix = Mix.parse(style) if isinstance(style, str) else style
         target = self.bank.resolve(mix)  # may read a file: in the caller's thread
         with self._lock:
-            self._style = mix
+            self._style, self._stamp = mix, self.bank.stamp(mix)
             self._fade.to(target, fade_frames)
             self._swapped = not fade_frames
 
@@ -164,6 +170,7 @@ class Stylizer:
 
     def look(self, frame: Frame) -> "Seen":
         """Bring the frame to the device and find how it moved since the last one seen."""
+        self._follow_files()
         if self._bypass:
             self._seen = None
             return Seen(frame)
@@ -177,6 +184,18 @@ class Stylizer:
             motion = self._backend.motion(self._seen, picture)
         self._seen = picture
         return Seen(frame, self._backend, picture, motion)
+
+    def _follow_files(self) -> None:
+        """A style that is being trained gets better while it paints: its file is written again and again."""
+        now = time.monotonic()
+        if now - self._checked < RESCAN:
+            return
+        self._checked = now
+        mix = self._style
+        if self.bank.stamp(mix) != self._stamp:
+            with contextlib.suppress(AllaprimaError):  # gone or damaged: it goes on as it was
+                self.set_style(mix, NEWER_FADE_FRAMES)
+            self._stamp = self.bank.stamp(mix)
 
     def render(self, seen: "Seen") -> "Rendered":
         """Paint what was seen, in the style of this very frame."""

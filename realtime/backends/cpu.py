@@ -139,23 +139,22 @@ class CpuNet:
 
     def __init__(self, backend: CpuBackend, bundle: Bundle, places: Blend, region: bool) -> None:
         self._backend = backend
-        height, width = backend._shapes[0]
-        self._deep_size, self._fine_size = (width // 8, height // 8), (width // 4, height // 4)
         self._history = [place for place in ("content", "painted") if getattr(places, place) > 0]
         self._regions = 2 if region else 1
         core = _core()
-        graph = join(core, bundle, (height, width), backend.color, self._history, self._regions)
+        graph, sizes = join(core, bundle, backend._shapes[0], backend.color, self._history, self._regions)
+        self._sizes = {part: (width, height) for part, (height, width) in sizes.items()}
         options = {"INFERENCE_PRECISION_HINT": backend.precision, "PERFORMANCE_HINT": "LATENCY"}
         compiled = core.compile_model(graph, "CPU", options)
         # Two requests by turns: the features that one leaves are the history that the other reads.
         self._requests = [compiled.create_infer_request() for _ in range(2 if self._history else 1)]
         self._turn = 0
-        for name in (f"{place}_{part}" for place in self._history for part in ("deep", "fine")):
+        for name in (f"{place}_{part}" for place in self._history for part in sizes):
             for now, before in ((0, 1), (1, 0)):
                 features = self._requests[before].get_tensor(f"{name}_out")
                 features.data[:] = 0  # confidence 0 times garbage may be NaN
                 self._requests[now].set_tensor(f"{name}_before", features)
-        self._grid_base = {size: _normalized_grid(size) for size in (self._deep_size, self._fine_size)}
+        self._grid_base = {size: _normalized_grid(size) for size in set(self._sizes.values())}
         self._buffers: dict[str, Any] = {}
 
     def paint(
@@ -178,7 +177,7 @@ class CpuNet:
                 self._set(request, f"{key}_{index}", value)
         if region is not None:
             mask = _pad(region[0], self._backend._shapes[0], MARGIN)
-            for part, size in (("deep", self._deep_size), ("fine", self._fine_size)):
+            for part, size in self._sizes.items():
                 self._set(request, f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None])
         if self._history:
             self._set_motion(request, motion, blend)
@@ -192,7 +191,7 @@ class CpuNet:
         height, width = motion.flow.shape[:2]
         shift = motion.flow * np.array([2 / width, 2 / height], np.float32)
         trusted = motion.confidence * stillness(motion.flow, self._backend._factor, FEATURES_HALF_AT)
-        for part, size in (("deep", self._deep_size), ("fine", self._fine_size)):
+        for part, size in self._sizes.items():
             grid = cv2.resize(shift, size, interpolation=cv2.INTER_LINEAR) + self._grid_base[size]
             self._set(request, f"grid_{part}", grid[None])
             trust = cv2.resize(trusted, size, interpolation=cv2.INTER_LINEAR)[None, None]

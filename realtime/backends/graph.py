@@ -21,23 +21,30 @@ Output = Any
 """An OpenVINO node's output."""
 
 
-def join(core: Any, bundle: Bundle, shape: tuple[int, int], color: Color, history: list[str], regions: int) -> Any:
+Sizes = dict[str, tuple[int, int]]
+"""Height and width of each feature map that an encoder gives, by name."""
+
+
+def join(
+    core: Any, bundle: Bundle, shape: tuple[int, int], color: Color, history: list[str], regions: int
+) -> tuple[Any, Sizes]:
     """One `ov.Model` that paints a picture whose padded luma plane has ``shape`` ``(height, width)``.
 
     Inputs: ``y u v`` (bytes), ``strength``, the filters of each region as ``NAME_0`` (and ``NAME_1``).
-    With two regions ``mask_deep mask_fine``; for every place in ``history`` the features of the frame
-    before as ``PLACE_deep_before``, their weights as ``PLACE_deep_weight``, the sampling positions
-    ``grid_deep``, and the same for ``fine``.  Outputs: ``y_out u_out v_out`` and ``PLACE_deep_out``.
+    For every feature map ``MAP`` of the encoder: with two regions ``mask_MAP``; for every place in
+    ``history`` the features of the frame before as ``PLACE_MAP_before``, their weights as
+    ``PLACE_MAP_weight`` and the sampling positions ``grid_MAP``.  Outputs: ``y_out u_out v_out`` and
+    ``PLACE_MAP_out``.
     """
-    return _Joiner(core, bundle, shape, color).model(history, regions)
+    joiner = _Joiner(core, bundle, shape, color)
+    return joiner.model(history, regions), joiner.sizes
 
 
 class _Joiner:
     def __init__(self, core: Any, bundle: Bundle, shape: tuple[int, int], color: Color) -> None:
         self._nets = {net: core.read_model(bundle.path / f"{net}.onnx") for net in NETS}
         self._shape, self._color = shape, color
-        height, width = shape
-        self._sizes = {"deep": (height // 8, width // 8), "fine": (height // 4, width // 4)}
+        self.sizes: Sizes = {}
         self._parameters: list[Any] = []
         self._results: list[Any] = []
         self._grids: dict[str, Any] = {}
@@ -48,7 +55,8 @@ class _Joiner:
         u, v = (self._parameter(name, [1, 1, height // 2, width // 2], ov.Type.u8) for name in "uv")
         packed = _pack(y, u, v, self._color, height)
         features = _attach(self._nets["encoder"], {"packed": packed})
-        for part, size in self._sizes.items():
+        self.sizes = {part: (_dims(value)[2], _dims(value)[3]) for part, value in features.items()}
+        for part, size in self.sizes.items():
             if history:
                 self._grids[part] = self._parameter(f"grid_{part}", [1, *size, 2])
         if "content" in history:
@@ -68,7 +76,7 @@ class _Joiner:
         if regions == 1:
             return found[0]
         both = {}
-        for part, size in self._sizes.items():
+        for part, size in self.sizes.items():
             mask = self._parameter(f"mask_{part}", [1, 1, *size])
             both[part] = _mix(found[0][part], found[1][part], mask)
         return both
@@ -78,10 +86,10 @@ class _Joiner:
         filters = {
             name: self._parameter(f"{name}_{index}", _dims(item))
             for item in bank.inputs
-            if (name := item.get_any_name()) not in ("deep", "fine", "strength")
+            if (name := item.get_any_name()) not in (*self.sizes, "strength")
         }
         found = _attach(bank, {**features, "strength": strength, **filters})
-        return {part: found[f"{part}_out"] for part in self._sizes}
+        return {part: found[f"{part}_out"] for part in self.sizes}
 
     def _steady(self, place: str, features: dict[str, Output]) -> dict[str, Output]:
         """Features blended with their history, which is warped along the motion (COVST, section 3.2)."""
@@ -89,7 +97,7 @@ class _Joiner:
         steady = {}
         for part, new in features.items():
             before = self._parameter(f"{place}_{part}_before", _dims(new))
-            weight = self._parameter(f"{place}_{part}_weight", [1, 1, *self._sizes[part]])
+            weight = self._parameter(f"{place}_{part}_weight", [1, 1, *self.sizes[part]])
             steady[part] = _mix(new, op.grid_sample(before, self._grids[part], how), weight)
             self._result(f"{place}_{part}_out", steady[part])
         return steady

@@ -1,6 +1,7 @@
 """Pictures for training."""
 
 import random
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
 
-from allaprima.exporters.data import load_photos, load_picture, random_crops  # noqa: E402
+from PIL import Image, ImageCms  # noqa: E402
+
+from allaprima.exporters import data  # noqa: E402
+from allaprima.exporters.data import load_photos, load_picture, random_crops, read_artwork, scene_pictures  # noqa: E402
 from allaprima.realtime.errors import ConfigError  # noqa: E402
 
 
@@ -34,13 +38,206 @@ def test_a_picture_is_scaled_by_its_short_side_and_is_rgb(picture: Any, size: An
     assert found[:, 3, 3].tolist() == [230, 120, 10]
 
 
-@pytest.mark.parametrize("what", ["missing", "text", "empty"])
-def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "why", "hint"),
+    [
+        ("missing", "no such file", "check the path"),
+        ("folder", "is a directory", "name one picture"),
+        ("text", "no format this program knows", "JPEG, PNG"),
+        ("empty", "no format this program knows", "JPEG, PNG"),
+        ("torn png", "truncated", "copy it again"),
+        ("torn jpeg", "truncated", "copy it again"),
+        ("float", "floating-point", "save it as PNG"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_name_with_the_reason(
+    picture: Any, tmp_path: Path, what: str, why: str, hint: str
+) -> None:
     path = tmp_path / "p.png"
-    if what != "missing":
+    if what == "folder":
+        path.mkdir()
+    elif what.startswith("torn"):
+        Image.open(picture(90, 90)).save(path, what.split()[1])
+        path.write_bytes(path.read_bytes()[:-40])
+    elif what == "float":
+        Image.new("F", (80, 80)).save(path, "TIFF")
+    elif what != "missing":
         path.write_bytes(b"hello" if what == "text" else b"")
-    with pytest.raises(ConfigError, match=r"p\.png is not a picture"):
-        load_picture(path, 64)
+    for read in (load_picture, read_artwork):
+        with pytest.raises(ConfigError, match=rf"p\.png is not a picture .*{why}") as caught:
+            read(path, 64)
+        assert hint in caught.value.hint
+
+
+# ---- artworks ----
+
+BLUE, RED = (0, 0, 255), (255, 0, 0)
+
+
+def halves(size: tuple[int, int] = (96, 80), mode: str = "RGB") -> Image.Image:
+    """Blue above, red below."""
+    picture = Image.new("RGB", size, BLUE)
+    picture.paste(RED, (0, size[1] // 2, size[0], size[1]))
+    return picture.convert(mode)
+
+
+def ends(picture: Any) -> tuple[Any, Any]:
+    """The colors in the middle of the first and of the last row."""
+    middle = picture.shape[2] // 2
+    return tuple(picture[:, 2, middle].tolist()), tuple(picture[:, -3, middle].tolist())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.jpg", {"quality": 98, "subsampling": 0}),
+        ("progressive.jpg", {"progressive": True, "quality": 98, "subsampling": 0}),
+        ("a.png", {}),
+        ("a.webp", {"lossless": True}),
+        ("a.avif", {"quality": 95, "subsampling": "4:4:4", "speed": 10}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.bmp", {}),
+        ("a.jp2", {}),
+        ("a.gif", {}),
+        ("no_suffix", {"format": "PNG"}),
+    ],
+)
+def test_an_artwork_may_be_of_any_common_format(tmp_path: Path, name: str, options: Any) -> None:
+    halves().save(tmp_path / name, **options)
+    found = read_artwork(tmp_path / name, 72)
+    assert (tuple(found.shape), found.dtype) == ((3, 72, 86), torch.uint8)
+    assert np.abs(np.array(ends(found)) - [BLUE, RED]).max() <= 6
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK", "I;16", "I"])
+def test_an_artwork_may_be_stored_in_any_way(tmp_path: Path, mode: str) -> None:
+    gray = np.repeat(np.linspace(0, 255, 80).astype(np.uint16), 90).reshape(80, 90)
+    if mode.startswith("I"):
+        picture = Image.fromarray(gray * 257 if mode == "I;16" else gray.astype(np.int32) * 257)
+    else:
+        picture = Image.fromarray(gray.astype(np.uint8)).convert("RGB").convert(mode)
+    picture.save(tmp_path / "a.tif")
+    found = read_artwork(tmp_path / "a.tif", 80)
+    smooth = np.convolve(found.float().mean((0, 2)).numpy(), np.ones(9) / 9, "valid")  # "1" is dots, black or white
+    assert np.abs(smooth - np.convolve(gray[:, 0], np.ones(9) / 9, "valid")).max() < 14
+    assert len(read_artwork(tmp_path / "a.tif", 64).unique()) > 20, "dots are blended"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_transparent_places_are_white(tmp_path: Path, mode: str) -> None:
+    picture = halves(mode="RGBA")
+    picture.paste((0, 0, 0, 0), (0, 0, 96, 40))
+    if mode == "RGBA":
+        picture.paste((255, 0, 0, 128), (0, 40, 96, 80))
+    picture.convert(mode).save(tmp_path / "a.png")
+    top, bottom = ends(read_artwork(tmp_path / "a.png", 80))
+    assert top == (255, 255, 255)
+    assert bottom == ((255, 127, 127) if mode == "RGBA" else RED)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_the_camera_s_note_of_which_way_is_up_counts(tmp_path: Path, alpha: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    halves(mode="RGBA" if alpha else "RGB").save(tmp_path / "a.png", exif=exif)
+    assert ends(read_artwork(tmp_path / "a.png", 80)) == (RED, BLUE)
+    exif[0x0112] = 6  # a quarter
+    halves((80, 120)).save(tmp_path / "b.jpg", exif=exif)
+    assert read_artwork(tmp_path / "b.jpg", 64).shape == (3, 64, 96)
+
+
+def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
+    for name in ("a.gif", "a.webp", "a.tif"):
+        halves().save(tmp_path / name, save_all=True, append_images=[Image.new("RGB", (96, 80), "green")])
+        top, bottom = ends(read_artwork(tmp_path / name, 80))
+        assert top[2] > 200 > 60 > top[0], name
+        assert bottom[0] > 200 > 60 > bottom[2], name
+
+
+def test_ink_of_a_cmyk_jpeg_is_read_the_right_way_up(tmp_path: Path) -> None:
+    """Adobe's files hold it inverted and say so in a segment; without that segment it is as it says."""
+    Image.new("CMYK", (80, 80), (0, 255, 255, 0)).save(tmp_path / "adobe.jpg", quality=98)
+    assert read_artwork(tmp_path / "adobe.jpg", 64)[:, 9, 9].tolist() == pytest.approx(RED, abs=6)
+    Image.new("CMYK", (80, 80), (255, 0, 0, 255)).save(tmp_path / "plain.jpg", quality=98)
+    raw = (tmp_path / "plain.jpg").read_bytes()
+    mark = raw.index(b"\xff\xee")
+    (tmp_path / "plain.jpg").write_bytes(raw[:mark] + raw[mark + 2 + int.from_bytes(raw[mark + 2 : mark + 4]) :])
+    assert read_artwork(tmp_path / "plain.jpg", 64)[:, 9, 9].tolist() == pytest.approx(RED, abs=6)
+
+
+def profile_with_red_and_blue_swapped() -> bytes:
+    raw = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(raw[at : at + 4]): at + 4 for at in range(132, 132 + 12 * int.from_bytes(raw[128:132]), 12)}
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    raw[red : red + 8], raw[blue : blue + 8] = raw[blue : blue + 8], raw[red : red + 8]
+    return bytes(raw)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_color_profile_counts(tmp_path: Path, mode: str) -> None:
+    halves(mode=mode).save(tmp_path / "a.png", icc_profile=profile_with_red_and_blue_swapped())
+    top, bottom = ends(read_artwork(tmp_path / "a.png", 80))
+    assert top == pytest.approx(RED, abs=2)
+    assert bottom == pytest.approx(BLUE, abs=2)
+
+
+def test_a_color_profile_that_is_broken_or_does_not_fit_is_passed_over(tmp_path: Path) -> None:
+    halves().save(tmp_path / "broken.png", icc_profile=b"no profile")
+    assert ends(read_artwork(tmp_path / "broken.png", 80)) == (BLUE, RED)
+    gray = Image.new("L", (80, 80), 77)
+    gray.save(tmp_path / "gray.png", icc_profile=profile_with_red_and_blue_swapped())
+    assert read_artwork(tmp_path / "gray.png", 80)[:, 9, 9].tolist() == [77] * 3
+
+
+def test_a_flat_color_is_an_artwork(picture: Any) -> None:
+    assert read_artwork(picture(64, 64), 96).unique(dim=1).shape[1] == 1
+
+
+@pytest.mark.parametrize("size", [(16, 16), (63, 900), (900, 63)])
+def test_an_icon_is_refused_with_its_size_and_the_least(picture: Any, size: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match=rf"is {size[0]} x {size[1]} pixels, too small") as caught:
+        read_artwork(picture(*size), 480)
+    assert "at least 64" in caught.value.hint
+
+
+def test_of_a_very_long_artwork_the_middle_is_used(tmp_path: Path) -> None:
+    """Four times as long as wide is all the loss network can hold at a useful size."""
+    for turned in (False, True):
+        scroll = Image.new("RGB", (2000, 100), RED)
+        scroll.paste(BLUE, (801, 0, 1199, 100))
+        (scroll.transpose(Image.Transpose.ROTATE_90) if turned else scroll).save(tmp_path / "a.png")
+        found = read_artwork(tmp_path / "a.png", 64)
+        assert found.shape == ((3, 256, 64) if turned else (3, 64, 256))
+        assert found[0].float().mean() < 4, "nothing red is left"
+
+
+def test_large_scans_are_read_and_gigantic_ones_refused(
+    picture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    path = picture(120, 100)
+    assert read_artwork(path, 64).shape == (3, 64, 77)
+    assert Image.MAX_IMAGE_PIXELS == 100, "the limit of the process is as it was"
+    header = (25000).to_bytes(4) + (20001).to_bytes(4)
+    raw = path.read_bytes()
+    chunk = b"IHDR" + header + raw[24:29]
+    path.write_bytes(raw[:12] + chunk + zlib.crc32(chunk).to_bytes(4) + raw[33:])
+    with pytest.raises(ConfigError, match="more than 500 million pixels") as caught:
+        read_artwork(path, 64)
+    assert "scale it down" in caught.value.hint
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_a_large_jpeg_is_decoded_at_the_size_it_is_used_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    halves((1600, 1200)).save(tmp_path / "a.jpg")
+    sizes: list[tuple[int, int]] = []
+    resize = data._resize
+    monkeypatch.setattr(data, "_resize", lambda image, *how: (sizes.append(image.size), resize(image, *how))[1])
+    assert read_artwork(tmp_path / "a.jpg", 96).shape == (3, 96, 128)
+    assert sizes == [(400, 300)], "no less than twice what is used"
+
+
+# ---- photos ----
 
 
 @pytest.mark.parametrize(("prefixes", "count"), [([], 4), (["a_"], 2), (["a_", "b_1"], 3)])
@@ -48,6 +245,22 @@ def test_photos_are_chosen_by_the_beginning_of_their_names(photos: Path, prefixe
     found = load_photos(photos, prefixes, 64)
     assert len(found) == count
     assert all(min(photo.shape[1:]) == 64 for photo in found)
+
+
+@pytest.mark.parametrize(("limit", "count"), [(4, 4), (3, 2), (1, 1), (9, 4)])
+def test_of_too_many_photos_every_so_manieth_is_taken(photos: Path, limit: int, count: int) -> None:
+    all_of_them = load_photos(photos, [], 64)
+    found = load_photos(photos, [], 64, limit=limit)
+    assert len(found) == count
+    step = len(all_of_them) // count
+    assert all(torch.equal(a, b) for a, b in zip(found, all_of_them[::step], strict=True))
+
+
+def test_the_built_in_scenes_stand_in_for_photos() -> None:
+    found = scene_pictures(64)
+    assert [(tuple(p.shape), p.dtype) for p in found] == [((3, 64, 112), torch.uint8)] * len(data.SCENES)
+    assert len({p.float().mean().item() for p in found}) == len(found), "no two alike"
+    assert len(scene_pictures(64, 1)) == 1
 
 
 def test_a_folder_without_photos_is_refused(photos: Path, tmp_path: Path) -> None:

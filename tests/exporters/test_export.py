@@ -13,9 +13,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'allaprima[train]'")
 
-from allaprima.exporters.export import FoldedDecoder, export_bundle, paint_pictures, save_previews  # noqa: E402
-from allaprima.exporters.networks import Generator, apply_bank, pack, unpack  # noqa: E402
+from allaprima.exporters.export import FoldedDecoder, export_bundle, load_bundle, paint_pictures, save_previews  # noqa: E402
+from allaprima.exporters.networks import Generator, PaperStyleBank, pack, unpack  # noqa: E402
 from allaprima.realtime.bundle import Bundle, StyleCard  # noqa: E402
+from allaprima.realtime.errors import BundleError  # noqa: E402
 from allaprima.realtime.stylizer import Stylizer  # noqa: E402
 
 
@@ -29,6 +30,9 @@ def generator() -> Any:
         for value in [*generator.bank["ink"].values(), *generator.bank["wax"].values()]:
             value.copy_(value.half())  # as the bundle will store them
         generator.decoder.bias.copy_(torch.linspace(-0.3, 0.3, 6))
+        for name, parameter in generator.named_parameters():
+            if "norm" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.1)  # equal tensors would become one in a file
     return generator
 
 
@@ -76,8 +80,8 @@ def test_the_nets_compute_what_torch_computes_at_any_size(
     packed = torch.randn(1, 24, height, width, generator=torch.Generator().manual_seed(1))
     filters = dict(generator.bank["wax"].items())
     with torch.no_grad():
-        deep, fine = generator.encoder(packed)
-        styled = apply_bank(deep, fine, filters, 0.7)
+        deep, fine = generator.features(packed)
+        styled = generator.apply_filters((deep, fine), filters, 0.7)
         painted = generator.decoder(*styled)
     encoded = infer(bundle, "encoder", packed=packed)
     banked = infer(bundle, "bank", deep=deep, fine=fine, strength=torch.full((1, 1, 1, 1), 0.7), **filters)
@@ -89,7 +93,7 @@ def test_the_nets_compute_what_torch_computes_at_any_size(
 
 
 def test_the_folded_decoder_is_the_decoder(generator: Any) -> None:
-    deep, fine = torch.randn(1, 16, 4, 5), torch.randn(1, 8, 8, 10)
+    deep, fine = torch.randn(1, 16, 4, 5), torch.randn(1, 8, 4, 5)
     torch.testing.assert_close(FoldedDecoder(generator.decoder)(deep, fine), generator.decoder(deep, fine))
 
 
@@ -111,6 +115,29 @@ def test_the_engine_paints_what_the_generator_paints(
     expected = [luma[0, 0] * 109.5 + 125.5, chroma[0, 0] * 112 + 128, chroma[0, 1] * 112 + 128]
     for plane, wanted, top in zip(painted.planes, expected, (235, 240, 240), strict=True):
         assert np.abs(plane - wanted.clamp(16, top).numpy()).max() <= 2
+
+
+def test_a_bundle_loads_back_as_the_generator_it_was(generator: Any, bundle: Bundle) -> None:
+    again = load_bundle(bundle.path)
+    assert list(again.bank) == ["ink", "wax"]
+    packed = torch.randn(1, 24, 8, 12)
+    with torch.no_grad():
+        for style in ("ink", "wax", None):
+            torch.testing.assert_close(again(packed, [style]), generator(packed, [style]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_bundle_of_other_nets_cannot_be_trained_on(tiny_bundle: Path) -> None:
+    with pytest.raises(BundleError, match="not those that this program trains"):
+        load_bundle(tiny_bundle)
+
+
+@pytest.mark.usefixtures("exact")
+def test_the_papers_network_runs_in_the_engine_too(tiny: ModuleType, tmp_path: Path) -> None:
+    paper = PaperStyleBank(["ink"], width=4).eval()
+    folder = export(paper, tmp_path / "paper", cards={"ink": StyleCard(name="ink")}, default_style="ink")
+    for steadiness in (0.0, 1.0):
+        painted = Stylizer(bundle=folder, steadiness=steadiness)(tiny.frame((96, 64)))
+        assert painted.size == (96, 64)
 
 
 def test_a_bundle_that_is_there_is_replaced_whole(generator: Any, tmp_path: Path) -> None:

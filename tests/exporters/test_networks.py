@@ -12,10 +12,9 @@ from allaprima.exporters.networks import (  # noqa: E402
     Decoder,
     Encoder,
     Generator,
-    apply_bank,
+    PaperStyleBank,
     even,
     instance_norm,
-    new_filters,
     pack,
     unfold_head,
     unpack,
@@ -72,10 +71,10 @@ def test_the_decoders_head_is_nearest_times_2_and_a_5x5_convolution() -> None:
     decoder = Decoder(8, 4)
     with torch.no_grad():
         decoder.bias.copy_(torch.arange(6.0))
-    x = torch.randn(1, 4, 6, 7)
+    x = torch.randn(1, 8, 6, 7)
     weight, bias = decoder.head()
     kernel, half_bias = even(decoder.kernel, decoder.bias)
-    assert (weight.shape, bias.shape) == ((24, 4, 3, 3), (24,))
+    assert (weight.shape, bias.shape) == ((24, 8, 3, 3), (24,))
     luma, chroma = unpack(F.conv2d(x, weight, bias, padding=1))
     half = F.conv2d(F.interpolate(x, scale_factor=2), kernel, half_bias, padding=2)
     inside = (..., slice(4, -4), slice(4, -4))
@@ -88,7 +87,7 @@ def test_an_even_area_comes_out_without_a_grid_whatever_the_weights() -> None:
     with torch.no_grad():
         decoder.bias.normal_()
     weight, bias = decoder.head()
-    flat = torch.randn(1, 4, 1, 1).expand(1, 4, 6, 7)
+    flat = torch.randn(1, 8, 1, 1).expand(1, 8, 6, 7)
     luma, chroma = unpack(F.conv2d(flat, weight, bias, padding=1)[..., 1:-1, 1:-1])
     for plane in (luma, *chroma.split(1, 1)):
         torch.testing.assert_close(plane, plane.mean().expand_as(plane), atol=1e-5, rtol=0)
@@ -106,22 +105,22 @@ def test_a_head_unfolds_to_the_kernel_it_was_folded_from() -> None:
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (8, 8), (40, 24)])
 def test_a_picture_comes_out_in_the_shape_it_went_in(small: Any, height: int, width: int) -> None:
     packed = torch.randn(2, 24, height // 4, width // 4)
-    deep, fine = small.encoder(packed)
-    assert deep.shape == (2, 8, height // 8, width // 8)
+    deep, fine = small.features(packed)
+    assert deep.shape == (2, 8, height // 4, width // 4)
     assert fine.shape == (2, 4, height // 4, width // 4)
     assert small(packed, ["ink", None]).shape == packed.shape
 
 
-def test_at_strength_0_the_bank_leaves_features_as_they_are() -> None:
-    deep, fine = torch.randn(1, 8, 4, 4), torch.randn(1, 4, 8, 8)
-    for found, given in zip(apply_bank(deep, fine, new_filters(8, 4), 0.0), (deep, fine), strict=True):
+def test_at_strength_0_the_bank_leaves_features_as_they_are(small: Any) -> None:
+    maps = torch.randn(1, 8, 4, 4), torch.randn(1, 4, 8, 8)
+    for found, given in zip(small.apply_filters(maps, small.new_filters(), 0.0), maps, strict=True):
         assert torch.equal(found, given)
 
 
-def test_strength_mixes_evenly_between_none_and_all() -> None:
-    deep, fine = torch.randn(1, 8, 4, 4), torch.randn(1, 4, 8, 8)
-    filters = new_filters(8, 4)
-    none, half, full = (apply_bank(deep, fine, filters, strength) for strength in (0.0, 0.5, 1.0))
+def test_strength_mixes_evenly_between_none_and_all(small: Any) -> None:
+    maps = torch.randn(1, 8, 4, 4), torch.randn(1, 4, 8, 8)
+    filters = small.new_filters()
+    none, half, full = (small.apply_filters(maps, filters, strength) for strength in (0.0, 0.5, 1.0))
     for a, b, c in zip(none, half, full, strict=True):
         torch.testing.assert_close(b, (a + c) / 2)
         assert not torch.allclose(a, c, atol=0.1)
@@ -153,7 +152,7 @@ def test_the_loss_reaches_every_parameter_of_the_styles_in_use(small: Any) -> No
     generator(torch.randn(1, 24, 8, 8), ["ink"]).square().mean().backward()
     without = [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # A constant added before an instance norm is taken off again by it.
-    before_norm = ("down.bias", "spread.bias")
+    before_norm = "first.bias"
     assert [name for name in without if not name.startswith("bank.wax") and not name.endswith(before_norm)] == []
     assert sum(name.startswith("bank.wax") for name in without) == len(generator.bank["wax"])
 
@@ -164,3 +163,18 @@ def test_color_survives_the_encoder() -> None:
     packed = torch.randn(1, 24, 8, 8)
     one, other = encoder(packed)[1], encoder(packed + 0.5)[1]
     assert (one - other).abs().mean() > 0.05
+
+
+def test_the_papers_network_paints_and_its_mixtures_are_exact() -> None:
+    """A style is one bare convolution, so the features of a mix are the mix of the features."""
+    paper = PaperStyleBank(["ink", "wax"], width=4)
+    with torch.no_grad():
+        paper.bank["wax"]["deep1"].normal_(0, 0.1)
+        packed = torch.randn(1, 24, 8, 12)
+        assert paper(packed, ["wax"]).shape == packed.shape
+        maps = paper.features(packed)
+        assert [m.shape for m in maps] == [(1, 16, 8, 12)]
+        ink, wax = (dict(paper.bank[name].items()) for name in ("ink", "wax"))
+        mixed = {key: 0.3 * ink[key] + 0.7 * wax[key] for key in ink}
+        (found,), (a,), (b,) = (paper.apply_filters(maps, f, 1.0) for f in (mixed, ink, wax))
+    torch.testing.assert_close(found, 0.3 * a + 0.7 * b, atol=1e-4, rtol=1e-4)

@@ -122,31 +122,97 @@ def test_stages_follow_each_other(trainer: Any, loss_file: Any) -> None:
     assert found == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3)]
 
 
-def test_the_rate_warms_up_and_falls_to_a_fiftieth(trainer: Any) -> None:
+def test_the_rate_warms_up_and_falls_to_a_fiftieth_over_the_whole_training(trainer: Any) -> None:
     run = trainer("learning_rate = 1.0", stage="steps = 1000")
 
     def rate(done: int) -> float:
-        run._set_rate(run.config.stages[0], done)
+        run.done = done
+        run._set_rate(run.config.stages[0])
         return float(run.optimizer.param_groups[0]["lr"])
 
     assert rate(0) == pytest.approx(1 / 50)
     assert rate(24) == pytest.approx(0.976 * 0.5)
     assert rate(500) == pytest.approx(0.5)
     assert rate(999) == pytest.approx(0.02)
+    rates = {len(group["params"]): group["lr"] for group in run.optimizer.param_groups}
+    assert rates[2 * len(run.generator.bank["ink"])] == pytest.approx(0.02 * training.BANK_FACTOR)
+    assert rates[2] == pytest.approx(0.02 * training.LAST_FACTOR), "weight and bias of the last convolution"
 
 
-def test_a_coarse_network_judges_too(trainer: Any, loss_file: Any) -> None:
-    coarse = loss_file("coarse.safetensors", pre=True)
-    run = trainer(stage=f'steps = 2\ncoarse_network = "{coarse}"')
+def test_style_is_judged_at_both_scales_and_content_at_one(trainer: Any) -> None:
+    run = trainer()
     run.step()
-    (judges,) = run._judges.values()
-    assert [judge.layers for judge in judges] == [("1_2", "2_2", "3_2", "3_4"), ("3_4", "4_1")]
+    _, judge = run._judge
+    four = ["1_2", "2_2", "3_2", "3_4"]
+    assert list(judge.artworks["ink"]) == [f"1/{n}" for n in four] + [f"2/{n}" for n in four[1:]]
 
 
-def test_a_coarse_network_that_ends_too_early_is_refused(trainer: Any, loss_file: Any) -> None:
-    short = loss_file("short.safetensors", last="3_4")
-    with pytest.raises(ConfigError, match="4_1"):
-        trainer(stage=f'steps = 2\ncoarse_network = "{short}"').step()
+def test_the_artwork_itself_has_no_style_loss_and_the_photo_no_content_loss(trainer: Any, photos: Path) -> None:
+    run = trainer()
+    judge = run._judge_of(run.config.stages[0])
+    artwork = training.read_artwork(run.config.styles["ink"], run.config.artwork_side)[None].float() / 255
+    height, width = (side // 16 * 16 for side in artwork.shape[2:])
+    same = artwork[..., :height, :width]
+    content, style = judge(same, same, ["ink"])
+    assert (content.item(), style.item()) == (0, pytest.approx(0, abs=1e-6))
+    content, style = judge(1 - same, same, ["ink"])
+    assert content.item() > 0.01
+    assert style.item() > 0.01
+
+
+# ---- the made-up next frame ----
+
+
+def test_a_view_that_does_not_move_is_a_crop() -> None:
+    picture = torch.rand(2, 3, 40, 40)
+    where = next(
+        w
+        for seed in range(20)
+        if (w := training.random_motion(2, 40, 24, random.Random(seed), torch.Generator())).frac().abs().max() == 0
+    )
+    left, top = (int(v) for v in where[0, 0, 0])
+    torch.testing.assert_close(
+        training.sample(picture, where), picture[..., top : top + 24, left : left + 24], atol=1e-5, rtol=0
+    )
+
+
+def test_features_move_with_their_picture() -> None:
+    """Features that say where they are: a view sees those of the place it comes from."""
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
+    positions = torch.stack([columns, rows])[None] * 4 + 1.5 - training.MARGIN  # of a 64-pixel picture, widened
+    moved = training.moved_features(positions, training.pixel_grid(32)[None] + torch.tensor([7.0, 5.0]), torch.zeros(1, 2, 16, 16))
+    inside = moved[0, :, 4:-4, 4:-4]  # of the view, without its margin
+    torch.testing.assert_close(inside[0], columns[:8, :8] * 4 + 1.5 + 7, atol=1e-3, rtol=0)
+    torch.testing.assert_close(inside[1], rows[:8, :8] * 4 + 1.5 + 5, atol=1e-3, rtol=0)
+
+
+def test_history_of_the_same_picture_changes_nothing(trainer: Any) -> None:
+    run = trainer()
+    packed = training.losses.pack_rgb(torch.rand(1, 3, 32, 32))
+    still = training.pixel_grid(32)[None]
+    with torch.no_grad():
+        alone = training.paint(run.generator, packed, ["ink"])
+        both = training.paint(run.generator, packed, ["ink"], (packed, still, 0.9))
+        other = training.paint(run.generator, packed, ["ink"], (-packed, still, 0.9))
+    torch.testing.assert_close(both, alone, atol=0.05, rtol=0)
+    assert (other - alone).abs().mean() > 0.1
+
+
+# ---- where it runs ----
+
+
+def test_a_device_that_is_not_there_is_said_so() -> None:
+    with pytest.raises(ConfigError, match="cannot train on warp"):
+        training.pick_device("warp")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="cannot train on cuda"):
+            training.pick_device("cuda")
+
+
+def test_a_config_can_ask_for_the_papers_network(trainer: Any) -> None:
+    run = trainer('network = "paper"\ndeep = 16')
+    assert type(run.generator).__name__ == "PaperStyleBank"
+    assert run.step().keys() >= {"content", "style"}
 
 
 def test_training_makes_the_loss_fall(trainer: Any) -> None:

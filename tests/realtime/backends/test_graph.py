@@ -151,7 +151,7 @@ def test_what_is_too_bright_or_too_dark_stays_within_the_range(name: str, luma: 
 def test_the_graph_has_the_inputs_and_outputs_it_promises(
     tiny_bundle: Path, tiny: ModuleType, history: list[str], regions: int, inputs: str, outputs: str
 ) -> None:
-    model = join(ov.Core(), Bundle(tiny_bundle), (64, 96), tiny.LIMITED, history, regions)
+    model, _ = join(ov.Core(), Bundle(tiny_bundle), (64, 96), tiny.LIMITED, history, regions)
     for items, names in ((model.inputs, inputs.split()), (model.outputs, outputs.split())):
         assert len(items) == len(names)
         assert set(names) <= {name for item in items for name in item.get_names()}

@@ -1,0 +1,79 @@
+"""What a training does: a TOML file, checked key by key."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from allaprima.exporters.networks import DEEP, FINE
+from allaprima.realtime.errors import ConfigError
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Stage(_Table):
+    """A stretch of training; a value given here stands in for the config's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loss_network: Path
+    steps: int
+    learning_rate: float | None = None
+    content: float | None = None
+    style: float | None = None
+    variation: float | None = None
+    steady: float | None = None
+
+
+class Card(_Table):
+    title: str = ""
+    artist: str = ""
+    year: str = ""
+    licence: str = "weights: Apache-2.0; artwork: public domain"
+    strength: float = Field(1.0, ge=0, le=1)
+    """What the style recommends; users may say otherwise."""
+    steadiness: float | None = Field(None, ge=0, le=1)
+
+
+class TrainConfig(_Table):
+    photos: Path
+    photo_prefixes: list[str] = []
+    photo_side: int = 340
+    artwork_side: int = 480
+    crop: int = 288
+    batch: int = 3
+    seed: int = 1
+    learning_rate: float = 1.5e-3
+    content: float = 1.0
+    style: float = 6.0
+    variation: float = 0.2
+    steady: float = 0.4
+    identity: float = 20.0
+    every_third_identity: bool = True
+    network: Literal["ours", "paper"] = "ours"
+    deep: int = DEEP
+    fine: int = FINE
+    stages: list[Stage] = Field(min_length=1)
+    styles: dict[str, Path] = Field(min_length=1)
+    cards: dict[str, Card] = {}
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainConfig":
+        """Read a TOML file; relative paths in it start from the current folder."""
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"{path}: {where}: {first['msg']}", "see exporters/studio.toml") from error
+
+    def of(self, stage: Stage, key: str) -> float:
+        value = getattr(stage, key)
+        return float(getattr(self, key) if value is None else value)
