@@ -15,6 +15,7 @@ from torch import Tensor
 from allaprima.exporters import gatys, losses
 from allaprima.exporters.data import load_picture
 from allaprima.exporters.recipe import TrainConfig
+from allaprima.exporters.vgg import LossNetwork
 
 Picture = NDArray[np.uint8]
 PREFIX = "data"

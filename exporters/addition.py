@@ -36,7 +36,7 @@ class Weights:
     """Weights of the terms; those of `studio.toml`, where they are explained."""
 
     content: float = 2.2
-    style: float = 3.5
+    style: float = 5.0
     variation: float = 0.2
     steady: float = 0.4
 
@@ -102,7 +102,7 @@ class Addition:
             group["lr"] = RATE * max(0.05, left) * min(1, (self.done + 1) / WARM_UP)
         terms = self._terms(batch, self.filters)
         self._optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.filters.values(), 1.0)
         self._optimizer.step()
         self.done += 1
@@ -162,7 +162,7 @@ class Addition:
             "steady": self.weights.steady * (moved - view).abs().mean(),
         }
 
-    def _filters_of(self, name: str) -> dict[str, nn.Parameter]:
+    def _filters_of(self, name: str) -> Filters:
         bank = self.generator.bank
         if name in bank:
             found = {k: v.detach() for k, v in bank[name].items()}

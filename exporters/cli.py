@@ -40,6 +40,8 @@ def train(
 
     training.tune_allocator()
     trainer = training.Trainer(TrainConfig.read(config), device)
+    if resume and start is not None:
+        raise ConfigError("--resume goes on with a checkpoint, --start begins from a bundle", "give one of them")
     out.mkdir(parents=True, exist_ok=True)
     keep = out / "last.pt"
     if resume:
@@ -153,12 +155,16 @@ def _verify(bundle: Path, pictures: list[Path], network: Any = None) -> None:
 
 def load_generator(checkpoint: Path) -> Any:
     """The generator in a checkpoint; its styles are read from the names of its tensors."""
-    from allaprima.exporters.networks import Generator
+    from allaprima.exporters.networks import Generator, PaperStyleBank
     from allaprima.exporters.training import load_checkpoint
 
     state = load_checkpoint(checkpoint)["generator"]
     names = list(dict.fromkeys(key.split(".")[1] for key in state if key.startswith("bank.")))
-    generator = Generator(names)
+    if "encoder.c1.bias" in state:
+        generator = PaperStyleBank(names, len(state["encoder.c1.bias"]))
+    else:
+        deep = len(state.get("encoder.norm.weight", ()))
+        generator = Generator(names, deep, len(state.get("encoder.head.bias", ())) - deep)
     try:
         generator.load_state_dict(state)
     except RuntimeError as error:

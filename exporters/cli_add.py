@@ -1,5 +1,6 @@
 """`allaprima-train add-style`: a new style for a bundle, from one picture."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -71,10 +72,12 @@ def add_style(
     )
     began = time.monotonic()
     with Stop().on_signals() as stop:
+        shown = _preview_picture(preview)  # before what takes long: it may not be one
         addition = _prepare(picture, opened, weights, photos, start, steps, stroke, content, seed, device)
         print(f"starting from {addition.start}; the style: {target}", flush=True)
-        shown = _preview_picture(preview)
         _learn(addition, shown, target, card, began, 60 * minutes, stop)
+        if not addition.done:
+            raise ConfigError("there was no time for a single step: nothing is kept", "give more --minutes")
     seconds = time.monotonic() - began
     print(f"{name}: loss {addition.best_score:.3f} after {addition.done} steps, {seconds:.0f} s")
     print(f"use it:  allaprima run IN OUT --style {name}")
@@ -146,10 +149,13 @@ def _learn(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    # Preparing does not count: where the steps fit into the time, the clock has no say in what is learned.
+    first = time.monotonic()
+    left = max(limit - (first - began), 1e-3)
     with Progress(*columns, TextColumn("{task.description}")) as bar:
         task = bar.add_task("", total=addition.steps)
         while addition.done < addition.steps and not stop.event.is_set():
-            gone = (time.monotonic() - began) / limit
+            gone = (time.monotonic() - first) / left
             if gone >= 1:
                 break
             terms = addition.step(gone)
@@ -159,8 +165,9 @@ def _learn(
                 save(addition, picture, target, card)
                 seconds = time.monotonic() - began
                 bar.console.print(f"{seconds:4.0f} s  loss {addition.best_score:.3f}  preview {preview_of(target)}")
-    addition.check()
-    save(addition, picture, target, card)
+    if addition.done:
+        addition.check()
+        save(addition, picture, target, card)
 
 
 def preview_of(style: Path) -> Path:
@@ -171,6 +178,7 @@ def save(addition: "Addition", picture: "Tensor", target: Path, card: "StyleCard
     """Write the best filters and their preview, each in one step: a running program may read them now."""
     import cv2
     import numpy as np
+    from safetensors import SafetensorError
 
     from allaprima.realtime.bundle import write_style
 
@@ -182,10 +190,12 @@ def save(addition: "Addition", picture: "Tensor", target: Path, card: "StyleCard
         cv2.imwrite(str(part), painted[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         os.replace(part, preview_of(target))
         write_style(target, card, filters)
-    except OSError as error:
-        raise SinkError(f"cannot write {target}: {error.strerror}", "name another folder with --out") from error
+    except (OSError, SafetensorError) as error:  # the second where the disk is full, for one
+        why = getattr(error, "strerror", None) or str(error)
+        raise SinkError(f"cannot write {target}: {why}", "name another folder with --out") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def _preview_picture(path: Path | None) -> "Tensor":

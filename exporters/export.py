@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from allaprima.exporters import losses
-from allaprima.exporters.networks import Decoder, Generator, StyleBankNet, unfold_head
+from allaprima.exporters.networks import Decoder, Generator, StyleBankNet, even, repack
 from allaprima.exporters.training import paint
 from allaprima.realtime.bundle import FORMAT, NETS, Bundle, StyleCard, file_hash, write_style
 from allaprima.realtime.errors import BundleError
@@ -40,18 +40,17 @@ class Bank(nn.Module):
 
 
 class FoldedDecoder(nn.Module):
-    """A `Decoder` whose last convolution is a constant, not computed from the kernel it was trained as."""
+    """A `Decoder` whose last convolution is a constant, not evened out anew at each run."""
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.decoder = decoder
-        weight, bias = (tensor.detach() for tensor in decoder.head())
+        weight, bias = (tensor.detach() for tensor in even(decoder.kernel, decoder.bias))
         self.last = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
         self.last.weight, self.last.bias = nn.Parameter(weight), nn.Parameter(bias)
 
     def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
-        out: Tensor = self.last(self.decoder.features(deep, fine))
-        return out
+        return repack(self.last(self.decoder.half(deep, fine)))
 
 
 def export_bundle(
@@ -158,8 +157,7 @@ def load_bundle(folder: Path) -> Generator:
         tensors[net] = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in initializers}
     decoder = {name.removeprefix("decoder."): value for name, value in tensors["decoder"].items()}
     try:
-        weight, bias = decoder.pop("last.weight"), decoder.pop("last.bias")
-        decoder["kernel"], decoder["bias"] = unfold_head(weight, bias)
+        decoder["kernel"], decoder["bias"] = decoder.pop("last.weight"), decoder.pop("last.bias")
         deep = len(tensors["encoder"]["norm.weight"])
         generator = Generator(list(shipped), deep, len(tensors["encoder"]["head.bias"]) - deep)
         generator.encoder.load_state_dict(tensors["encoder"])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from allaprima.exporters import losses
+from allaprima.exporters.vgg import LossNetwork
 
 HISTORY = 20
 """Steps that L-BFGS remembers; a picture of 256 x 384 takes 1.2 MB for each, twice."""
@@ -20,7 +21,7 @@ def paint(
     artwork: losses.Statistics,
     *,
     content: float = 2.2,
-    style: float = 3.5,
+    style: float = 5.0,
     iterations: int = 100,
 ) -> Tensor:
     """The pictures ``(N, 3, H, W)`` in 0..1 with the least weighted sum of content and style loss found.

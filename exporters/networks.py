@@ -107,53 +107,41 @@ def even(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([luma, kernel[4:]]), torch.cat([bias[:4].mean().expand(4), bias[4:]])
 
 
-def to_phase(kernel: Tensor, row: int, column: int) -> Tensor:
-    """What a 5x5 kernel behind nearest x2 is for one of the 2x2 outputs of a pixel: a 3x3 kernel."""
-    padded = F.pad(kernel, (column, 1 - column, row, 1 - row))  # 6x6, aligned to pairs
-    return F.avg_pool2d(padded, 2) * 4
+def repack(half: Tensor) -> Tensor:
+    """``(N, 6, H/2, W/2)``, four luma pixels of a cell and two chroma, to a packed picture."""
+    return F.pixel_unshuffle(half, 2)[:, REPACK]
 
 
-def unfold_head(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """The kernel and bias of a `Decoder` from what its `head` gave."""
-    deep = weight.shape[1]
-    luma = weight[:16].view(2, 2, 2, 2, deep, 3, 3).permute(1, 3, 0, 2, 4, 5, 6).reshape(4, 4, deep, 3, 3)
-    phases = torch.cat([luma, weight[16:].view(2, 4, deep, 3, 3)]).permute(1, 3, 4, 0, 2).reshape(36, 6 * deep)
-    basis = torch.eye(25).view(25, 5, 5)
-    folding = torch.stack([to_phase(basis, row, column) for row in range(2) for column in range(2)])  # (4, 25, 3, 3)
-    kernel = torch.linalg.lstsq(folding.transpose(0, 1).reshape(25, 36).T.double(), phases.double()).solution
-    halves = bias[:16].view(2, 2, 2, 2).permute(1, 3, 0, 2).reshape(4, 4).mean(1)
-    return kernel.T.reshape(6, deep, 5, 5).to(weight.dtype), torch.cat([halves, bias[16:].view(2, 4).mean(1)])
+REPACK = [
+    *(4 * (2 * (row % 2) + column % 2) + 2 * (row // 2) + column // 2 for row in range(4) for column in range(4)),
+    *range(16, 24),
+]
+"""Where each channel of a packed picture lies after a pixel-unshuffle of the half-size one."""
 
 
 class Decoder(nn.Module):
-    """Features to a packed picture, unclamped."""
+    """Features to a packed picture, unclamped.
+
+    The last two convolutions work at half size: with a single linear one at a quarter, in its place, the
+    strokes took twice as many steps and stayed blurred.
+    """
 
     def __init__(self, deep: int = DEEP, fine: int = FINE) -> None:
         super().__init__()
         self.join = nn.Conv2d(fine, deep, 1)
         self.blocks = nn.Sequential(Block(deep), Block(deep))
-        # Nearest x2 then a 5x5 convolution to 4 luma + 2 chroma channels at half size, written as the
-        # one 3x3 convolution at quarter size that it equals: neighbouring output pixels share their
-        # kernel, which is what keeps the sub-pixel "screen door" away.
-        self.kernel = nn.Parameter(torch.randn(6, deep, 5, 5) * (1 / (25 * deep)) ** 0.5)
+        self.rise = nn.Conv2d(deep, deep // 2, 3, padding=1)
+        self.kernel = nn.Parameter(torch.randn(6, deep // 2, 3, 3) * (2 / (9 * deep)) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(6))
 
-    def head(self) -> tuple[Tensor, Tensor]:
-        """Weight ``(24, deep, 3, 3)`` and bias ``(24,)`` of the convolution that ends the net."""
-        kernel, bias = even(self.kernel, self.bias)
-        phases = torch.stack([to_phase(kernel, row, column) for row in range(2) for column in range(2)], 1)
-        luma = phases[:4].view(2, 2, 2, 2, *phases.shape[2:])  # sub-row, sub-column, row, column
-        luma = luma.permute(2, 0, 3, 1, 4, 5, 6).reshape(16, *phases.shape[2:])
-        chroma = phases[4:].reshape(8, *phases.shape[2:])
-        bias = torch.cat([bias[:4].view(2, 2).repeat(2, 2).flatten(), bias[4:].repeat_interleave(4)])
-        return torch.cat([luma, chroma]), bias
-
-    def features(self, deep: Tensor, fine: Tensor) -> Tensor:
-        return F.relu(self.blocks(deep + self.join(fine)))
+    def half(self, deep: Tensor, fine: Tensor) -> Tensor:
+        """Features at half size, ``(N, deep / 2, H/2, W/2)``, for the last convolution."""
+        x = F.relu(self.blocks(deep + self.join(fine)))
+        return F.relu(self.rise(F.interpolate(x, scale_factor=2, mode="nearest")))
 
     def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
-        weight, bias = self.head()
-        return F.conv2d(self.features(deep, fine), weight, bias, padding=1)
+        kernel, bias = even(self.kernel, self.bias)
+        return repack(F.conv2d(self.half(deep, fine), kernel, bias, padding=1))
 
 
 class StyleBankNet(nn.Module):

@@ -1,13 +1,18 @@
 """What a training does: a TOML file, checked key by key."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from torch import nn
 
 from allaprima.exporters.networks import DEEP, FINE
 from allaprima.realtime.errors import ConfigError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""What can be a style in a mix, in a cue, and in torch."""
 
 
 class _Table(BaseModel):
@@ -59,6 +64,14 @@ class TrainConfig(_Table):
     stages: list[Stage] = Field(min_length=1)
     styles: dict[str, Path] = Field(min_length=1)
     cards: dict[str, Card] = {}
+
+    @field_validator("styles")
+    @classmethod
+    def _names_can_be_used(cls, styles: dict[str, Path]) -> dict[str, Path]:
+        for name in styles:
+            if not NAME.fullmatch(name) or hasattr(nn.ModuleDict, name):
+                raise ValueError(f"{name!r} cannot be the name of a style")
+        return styles
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":

@@ -29,7 +29,7 @@ HALVED_LAYERS = 3
 """So many of the deepest style layers judge the halved picture; the others see the same there as before."""
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Names of glibc's <malloc.h>."""
-BANK_FACTOR, LAST_FACTOR = 2.0, 0.2
+BANK_FACTOR, LAST_FACTOR = 1.5, 0.2
 """On the learning rate of the filters, since each style is drawn only now and then; and of the last convolution:
 it sums over a thousand inputs, and a step that moves them all together would throw the colors about."""
 WARM_UP = 50

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from allaprima.exporters import losses
 from allaprima.exporters.export import load_bundle
-from allaprima.exporters.networks import STRIDE, StyleBankNet
 from allaprima.exporters.motion import MARGIN, widened
+from allaprima.exporters.networks import STRIDE, StyleBankNet
 from allaprima.realtime.backends.cpu import best_precision
 from allaprima.realtime.bundle import NETS, Bundle, Filters
 from allaprima.realtime.errors import BackendError, BundleError, ConfigError

@@ -11,6 +11,7 @@
 Never a pickle: nothing in a bundle can run code.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -199,9 +200,13 @@ def write_style(file: Path, card: StyleCard, filters: Mapping[str, NDArray[np.fl
     full = card.model_copy(update={"sha256": filters_hash(filters)})
     part = file.with_suffix(".part")
     whole = {name: np.ascontiguousarray(array) for name, array in filters.items()}  # a view's gaps would go along
-    save_file(whole, part, metadata={"card": full.model_dump_json()})
-    part.chmod(0o644)  # safetensors makes it private
-    os.replace(part, file)
+    try:
+        save_file(whole, part, metadata={"card": full.model_dump_json()})
+        part.chmod(0o644)  # safetensors makes it private
+        os.replace(part, file)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def _one_line(error: Exception) -> str:

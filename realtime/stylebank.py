@@ -97,7 +97,8 @@ class StyleBank:
         return total
 
     def stamp(self, mix: Mix) -> tuple[tuple[int, int] | None, ...]:
-        """Changes when the file of a style of the mix does; cheap, nothing is read."""
+        """Changes when the file of a style of the mix does, or another takes its place; cheap, nothing is read."""
+        self.names()
         return tuple(_stamp(path) if (path := self._files.get(name)) else None for name, _ in mix.weights)
 
     def new_vector(self) -> Vector:

@@ -88,8 +88,8 @@ class Stylizer:
         self._bypass = False
         first = Mix.parse(style) if isinstance(style, str) else style
         self._style = first or Mix.of({self.bundle.manifest.default_style: 1})
-        start = self.bank.resolve(self._style)
         self._stamp = self.bank.stamp(self._style)
+        start = self.bank.resolve(self._style)
         self._checked = time.monotonic()
         self._fade = Fade(self.bank, start)
         self._card = self.bank.card(self._style.weights[0][0])
@@ -117,9 +117,10 @@ class Stylizer:
     def set_style(self, style: Style, fade_frames: int = 0) -> None:
         """Swap on the next frame, or cross-fade to ``style`` over the next ``fade_frames`` frames."""
         mix = Mix.parse(style) if isinstance(style, str) else style
+        stamp = self.bank.stamp(mix)  # before it is read: what is written meanwhile is newer
         target = self.bank.resolve(mix)  # may read a file: in the caller's thread
         with self._lock:
-            self._style, self._stamp = mix, self.bank.stamp(mix)
+            self._style, self._stamp = mix, stamp
             self._fade.to(target, fade_frames)
             self._swapped = not fade_frames
 
@@ -191,11 +192,19 @@ class Stylizer:
         if now - self._checked < RESCAN:
             return
         self._checked = now
-        mix = self._style
-        if self.bank.stamp(mix) != self._stamp:
-            with contextlib.suppress(AllaprimaError):  # gone or damaged: it goes on as it was
-                self.set_style(mix, NEWER_FADE_FRAMES)
-            self._stamp = self.bank.stamp(mix)
+        with self._lock:
+            mix, known = self._style, self._stamp
+        stamp, target = self.bank.stamp(mix), None
+        if stamp == known:
+            return
+        with contextlib.suppress(AllaprimaError):  # gone or damaged: it goes on as it was
+            target = self.bank.resolve(mix)
+        with self._lock:
+            if self._style is not mix:
+                return  # swapped meanwhile
+            self._stamp = stamp
+            if target is not None:
+                self._fade.to(target, NEWER_FADE_FRAMES)
 
     def render(self, seen: "Seen") -> "Rendered":
         """Paint what was seen, in the style of this very frame."""

@@ -13,6 +13,7 @@ from allaprima.bench import critic, pictures
 from allaprima.bench.critic import Critic, Score
 from allaprima.bench.quality import LOSS_NETWORK
 from allaprima.exporters import losses
+from allaprima.exporters.vgg import LossNetwork
 from allaprima.realtime.errors import ConfigError
 
 

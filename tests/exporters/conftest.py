@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def config(photos: Path, loss_file: Any, tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def write_config(photos: Path, loss_file: Any) -> Callable[..., Path]:
     """Writes a training config; ``head`` stands before the tables, ``stage`` in the first, ``tail`` at the end."""
 
     def write(
+        folder: Path,
         head: str = "",
         *,
         stage: str = "steps = 4",
@@ -77,7 +79,34 @@ def config(photos: Path, loss_file: Any, tmp_path: Path) -> Callable[..., Path]:
         lines = [f'photos = "{photos}"', "photo_side = 72", "artwork_side = 64", f"crop = {crop}", batch, head]
         lines += ["[[stages]]", f'loss_network = "{loss_file("loss.safetensors")}"', stage]
         lines += ["[styles]", *(f'{name} = "{path}"' for name, path in artworks.items()), tail]
-        (tmp_path / "tiny.toml").write_text("\n".join(lines))
-        return tmp_path / "tiny.toml"
+        (folder / "tiny.toml").write_text("\n".join(lines))
+        return folder / "tiny.toml"
 
     return write
+
+
+@pytest.fixture
+def config(write_config: Any, tmp_path: Path) -> Callable[..., Path]:
+    """The same, into the folder of the test."""
+    return partial(write_config, tmp_path)
+
+
+@pytest.fixture
+def type_(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Types a command line of `allaprima-train`; gives exit code, output and errors."""
+    from allaprima.exporters import cli
+
+    # For the rest of the process it would keep every byte that was ever taken.
+    monkeypatch.setattr("allaprima.exporters.training.tune_allocator", lambda: None)
+
+    def run(*words: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["allaprima-train", *map(str, words)])
+        try:
+            cli.main()
+            code: Any = 0
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return int(code or 0), out, err
+
+    return run

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from allaprima.exporters import gatys, losses  # noqa: E402
 from allaprima.exporters.data import load_photos  # noqa: E402
+from allaprima.exporters.vgg import LossNetwork  # noqa: E402
 
 
 @pytest.fixture(scope="module")

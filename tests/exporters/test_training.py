@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
 
 from allaprima.exporters import training  # noqa: E402
-from allaprima.exporters.training import TrainConfig, Trainer  # noqa: E402
+from allaprima.exporters.motion import pixel_grid  # noqa: E402
+from allaprima.exporters.recipe import TrainConfig  # noqa: E402
+from allaprima.exporters.training import Trainer  # noqa: E402
 from allaprima.realtime.errors import ConfigError  # noqa: E402
-
-STUDIO = Path(training.__file__).with_name("studio.toml")
 
 
 @pytest.fixture
@@ -22,40 +22,6 @@ def trainer(config: Any) -> Any:
 
 def weights(trainer: Trainer) -> dict[str, Any]:
     return {name: value.clone() for name, value in trainer.generator.state_dict().items()}
-
-
-# ---- the config ----
-
-
-def test_the_config_that_is_shipped_names_every_key() -> None:
-    config = TrainConfig.read(STUDIO)
-    assert TrainConfig.model_fields.keys() <= config.model_fields_set
-    assert config.cards.keys() == config.styles.keys()
-
-
-@pytest.mark.parametrize(
-    ("head", "message"),
-    [
-        ("brushes = 3", "brushes: Extra inputs"),
-        ('batch = "many"', "batch: Input should be a valid integer"),
-        ("batch =", "is not TOML"),
-    ],
-)
-def test_a_mistake_in_the_config_is_named_in_one_line(config: Any, head: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        TrainConfig.read(config(head, batch=""))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_mistake_in_a_stage_says_where(config: Any) -> None:
-    with pytest.raises(ConfigError, match=r"stages\.0\.steps: Field required") as caught:
-        TrainConfig.read(config(stage=""))
-    assert "studio.toml" in caught.value.hint
-
-
-def test_a_config_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file"):
-        TrainConfig.read(tmp_path / "no.toml")
 
 
 @pytest.mark.parametrize("crop", [60, 56, 80])
@@ -160,42 +126,26 @@ def test_the_artwork_itself_has_no_style_loss_and_the_photo_no_content_loss(trai
     assert style.item() > 0.01
 
 
-# ---- the made-up next frame ----
-
-
-def test_a_view_that_does_not_move_is_a_crop() -> None:
-    picture = torch.rand(2, 3, 40, 40)
-    where = next(
-        w
-        for seed in range(20)
-        if (w := training.random_motion(2, 40, 24, random.Random(seed), torch.Generator())).frac().abs().max() == 0
-    )
-    left, top = (int(v) for v in where[0, 0, 0])
-    torch.testing.assert_close(
-        training.sample(picture, where), picture[..., top : top + 24, left : left + 24], atol=1e-5, rtol=0
-    )
-
-
-def test_features_move_with_their_picture() -> None:
-    """Features that say where they are: a view sees those of the place it comes from."""
-    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
-    positions = torch.stack([columns, rows])[None] * 4 + 1.5 - training.MARGIN  # of a 64-pixel picture, widened
-    moved = training.moved_features(positions, training.pixel_grid(32)[None] + torch.tensor([7.0, 5.0]), torch.zeros(1, 2, 16, 16))
-    inside = moved[0, :, 4:-4, 4:-4]  # of the view, without its margin
-    torch.testing.assert_close(inside[0], columns[:8, :8] * 4 + 1.5 + 7, atol=1e-3, rtol=0)
-    torch.testing.assert_close(inside[1], rows[:8, :8] * 4 + 1.5 + 5, atol=1e-3, rtol=0)
+# ---- painting as the engine does ----
 
 
 def test_history_of_the_same_picture_changes_nothing(trainer: Any) -> None:
     run = trainer()
     packed = training.losses.pack_rgb(torch.rand(1, 3, 32, 32))
-    still = training.pixel_grid(32)[None]
+    still = pixel_grid(32)[None]
     with torch.no_grad():
         alone = training.paint(run.generator, packed, ["ink"])
         both = training.paint(run.generator, packed, ["ink"], (packed, still, 0.9))
         other = training.paint(run.generator, packed, ["ink"], (-packed, still, 0.9))
     torch.testing.assert_close(both, alone, atol=0.05, rtol=0)
     assert (other - alone).abs().mean() > 0.1
+
+
+def test_painting_leaves_no_trace_of_the_margin(trainer: Any) -> None:
+    run = trainer()
+    packed = torch.randn(1, 24, 16, 24)
+    assert training.paint(run.generator, packed, ["ink"]).shape == packed.shape
+    assert training.paint(run.generator, packed, ["ink"]).dtype == torch.float32
 
 
 # ---- where it runs ----
@@ -288,10 +238,3 @@ def test_a_checkpoint_of_something_else_is_refused(trainer: Any, tmp_path: Path)
     torch.save({"weights": torch.zeros(1)}, tmp_path / "last.pt")
     with pytest.raises(ConfigError, match=r"last\.pt"):
         trainer().load(tmp_path / "last.pt")
-
-
-def test_painting_leaves_no_trace_of_the_margin(trainer: Any) -> None:
-    run = trainer()
-    packed = torch.randn(1, 24, 16, 24)
-    assert training.paint(run.generator, packed, ["ink"]).shape == packed.shape
-    assert training.paint(run.generator, packed, ["ink"]).dtype == torch.float32

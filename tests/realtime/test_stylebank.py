@@ -1,5 +1,6 @@
 """Styles at run time: names, mixes, cross-fades, and files that come and go."""
 
+import os
 import re
 import time
 from pathlib import Path
@@ -172,6 +173,31 @@ def test_a_damaged_style_raises_and_the_others_still_resolve(own_bundle: Path, o
     with pytest.raises(BundleError, match="bright"):
         own_bank.resolve("bright:0.5,dark:0.5")
     assert own_bank.resolve("dark")[0] == -0.25
+
+
+def test_a_stamp_changes_with_the_file_of_any_style_of_a_mix(
+    tiny: ModuleType, own_bundle: Path, own_bank: StyleBank
+) -> None:
+    mixed, other = Mix.parse("bright:0.5,dark:0.5"), Mix.parse("blue")
+    own_bank.names()
+    before = own_bank.stamp(mixed), own_bank.stamp(other)
+    written = (own_bundle / "styles/dark.safetensors").stat().st_mtime_ns
+    file = tiny.add_style(own_bundle, "dark", -0.25, title="darker than ever")
+    os.utime(file, ns=(0, written))
+    longer = own_bank.stamp(mixed)
+    os.utime(file, ns=(0, written + 1))
+    later = own_bank.stamp(mixed)
+    file.unlink()
+    gone = own_bank.stamp(mixed)
+    assert len({before[0], longer, later, gone}) == 4
+    assert (own_bank.stamp(mixed), own_bank.stamp(other)) == (gone, before[1])
+
+
+def test_to_stamp_a_style_nothing_is_read(own_bank: StyleBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_bank.names()
+    monkeypatch.setattr(Bundle, "load_style", lambda *_: pytest.fail("read"))
+    assert None not in own_bank.stamp(Mix.parse("bright,dark"))
+    assert own_bank.stamp(Mix.parse("bright,zzz"))[1] is None
 
 
 # ---- fades ----
