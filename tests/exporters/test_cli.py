@@ -108,6 +108,12 @@ def test_a_training_that_is_there_is_only_gone_on_with_when_asked(type_: Type, t
     assert len(logged(trained.parent)) == 2
 
 
+def test_a_training_cannot_both_go_on_and_start_anew(type_: Type, trained: Path, narrow: Path, tmp_path: Path) -> None:
+    code, _, err = type_("train", tmp_path / "tiny.toml", "--out", trained.parent, "--resume", "--start", narrow)
+    assert code == 2
+    assert "give one of them" in err
+
+
 def test_a_resumed_training_goes_on_with_the_log(type_: Type, trained: Path, tmp_path: Path) -> None:
     with trained.with_name("log.jsonl").open("a") as log:
         log.write('{"step": 2, "identity": 7.0}\n{"step": 3, "con')  # of a run that was killed before it could save
@@ -292,6 +298,21 @@ def test_a_mistake_is_two_lines_and_an_exit_code(
 def test_what_is_no_bundle_cannot_be_verified(type_: Type, tmp_path: Path, quick: list[Any]) -> None:
     code, _, err = type_("verify", tmp_path)
     assert (code, "no bundle at" in err) == (5, True)
+
+
+@pytest.mark.parametrize("kind", ["narrow", "paper"])
+def test_a_checkpoint_of_any_width_and_of_the_papers_network_can_be_looked_at(
+    type_: Type, photos: Path, tmp_path: Path, kind: str
+) -> None:
+    import torch
+
+    from allaprima.exporters.networks import Generator, PaperStyleBank
+
+    network = Generator(["ink"], deep=8, fine=4) if kind == "narrow" else PaperStyleBank(["ink"], width=4)
+    checkpoint = tmp_path / "other.pt"
+    torch.save({"generator": network.state_dict(), "optimizer": {}, "done": 0}, checkpoint)
+    code, out, _ = type_("sheet", checkpoint, photos / "b_1.png", "--out", tmp_path / "sheet.png")
+    assert (code, out.strip()) == (0, str(tmp_path / "sheet.png"))
 
 
 def test_a_checkpoint_of_another_network_is_refused(type_: Type, trained: Path, photos: Path) -> None:
