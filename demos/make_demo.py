@@ -28,7 +28,7 @@ OUT = Path("out/demo.mp4")
 STYLE = "starry-night"
 MOMENTS = (0.04, 0.35, 0.65, 0.96)
 """Shares of the clip at which the sheet looks at it."""
-STYLES_PER_ROW = 3
+STYLES_PER_ROW = 4
 SETTLE_FRAMES = 4
 """Frames painted before the one that shows a style: its history is then full."""
 LAST_FRAME_SECONDS = 0.05
