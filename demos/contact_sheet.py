@@ -1,5 +1,6 @@
 """Pictures side by side with a word under each, as one PNG."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def _fitted(rgb: Picture, width: int) -> Picture:
 
 def _line(text: str, width: int, height: int, scale: float) -> Picture:
     page = _paper(width, height)
-    printable = text.encode("ascii", "replace").decode()  # all that these letters can draw
+    plain = unicodedata.normalize("NFKD", text)  # e and its accent apart
+    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    printable = letters.encode("ascii", "replace").decode()  # all that these letters can draw
     cv2.putText(page, printable, (1, round(height * 0.62)), FONT, scale, INK, 1, cv2.LINE_AA)
     return page
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -28,7 +29,7 @@ OUT = Path("out/demo.mp4")
 STYLE = "starry-night"
 MOMENTS = (0.04, 0.35, 0.65, 0.96)
 """Shares of the clip at which the sheet looks at it."""
-STYLES_PER_ROW = 4
+STYLES_PER_ROW = 5
 SETTLE_FRAMES = 4
 """Frames painted before the one that shows a style: its history is then full."""
 LAST_FRAME_SECONDS = 0.05
@@ -151,7 +152,14 @@ def _styles(source: str, outcome: Outcome) -> list[list[Tile]]:
         painted = [stylizer(frame) for frame in frames][-1]
         card = stylizer.bank.card(name)
         tiles.append(Tile(Rgb().array(painted), ", ".join(word for word in (name, card.artist) if word)))
-    return [tiles[start : start + STYLES_PER_ROW] for start in range(0, len(tiles), STYLES_PER_ROW)]
+    return evenly(tiles, STYLES_PER_ROW)
+
+
+def evenly(tiles: list[Tile], longest: int) -> list[list[Tile]]:
+    """Rows of at most ``longest`` tiles, none more than one shorter than another."""
+    rows = -(-len(tiles) // longest)
+    ends = [round(len(tiles) * row / rows) for row in range(rows + 1)]
+    return [tiles[start:end] for start, end in pairwise(ends)]
 
 
 def _make_folder(folder: Path) -> None:

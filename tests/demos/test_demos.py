@@ -7,7 +7,11 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pytest
+
+from allaprima.demos import contact_sheet, make_demo
+from allaprima.demos.contact_sheet import Tile
 
 TINY = "test:landscape?size=64x48&frames=4"
 
@@ -87,3 +91,16 @@ def test_make_demo_tells_mistakes_in_one_line(words: tuple[str, ...], code: int,
     assert says in told
     assert told.startswith("error: ")
     assert len(told.splitlines()) <= 2
+
+
+def test_the_styles_of_a_sheet_stand_in_rows_of_nearly_one_length() -> None:
+    rows = make_demo.evenly([Tile(np.zeros((1, 1, 3), np.uint8), str(i)) for i in range(14)], 5)
+    assert [len(row) for row in rows] == [5, 4, 5]
+    assert [tile.caption for row in rows for tile in row] == [str(i) for i in range(14)]
+
+
+def test_a_caption_loses_its_accents_not_its_letters() -> None:
+    def row(caption: str) -> contact_sheet.Picture:
+        return contact_sheet.sheet("", [[Tile(np.zeros((9, 16, 3), np.uint8), caption)]])
+
+    assert np.array_equal(row("Cézanne, Doré"), row("Cezanne, Dore"))
