@@ -2,9 +2,9 @@
 
     NAME/
       manifest.json          who made it, what it was trained on, hashes of the nets
-      encoder.onnx           packed picture (1, 24, h/4, w/4) -> deep (1, 64, h/8, w/8), fine (1, 32, h/4, w/4)
-      bank.onnx              deep, fine, the filters of one style, strength -> deep, fine
-      decoder.onnx           deep, fine -> packed picture
+      encoder.onnx           packed picture (1, 24, h/4, w/4) -> feature maps, e.g. deep (1, 48, h/4, w/4) and fine
+      bank.onnx              feature maps, the filters of one style, strength -> feature maps
+      decoder.onnx           feature maps -> packed picture
       styles/STYLE.safetensors   the filters (fp16) and, as metadata, the style's card
       styles/STYLE.jpg           preview
 

@@ -1,6 +1,6 @@
 """Styles at run time: load, mix, cross-fade and swap filters, without work on the frame's way.
 
-All filters of a style lie in one flat float32 vector of about 80,000 numbers (StyleBank, Chen et al.,
+All filters of a style lie in one flat float32 vector of about 44,000 numbers (StyleBank, Chen et al.,
 CVPR 2017, section 3.4: styles are mixed by mixing filters, not pictures).  A swap changes which vector
 the net reads; a mix is a weighted sum of vectors; a cross-fade is one such sum for each frame.
 """
