@@ -15,6 +15,7 @@ The encoder gives two feature maps of a quarter of the picture's size, and the b
 TensorRT share.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -144,11 +145,11 @@ class Decoder(nn.Module):
         return repack(F.conv2d(self.half(deep, fine), kernel, bias, padding=1))
 
 
-class StyleBankNet(nn.Module):
+class StyleBankNet(nn.Module, ABC):
     """What every network here has: an encoder, a bank of styles, a decoder.
 
     ``maps`` names the feature maps that lie between them.  A subclass says what one style's filters are
-    (`new_filters`) and what they do to features (`apply`).
+    (`new_filters`) and what they do to features (`apply_filters`).
     """
 
     maps: tuple[str, ...]
@@ -166,13 +167,13 @@ class StyleBankNet(nn.Module):
         for name in names:
             self.bank[name] = nn.ParameterDict({k: nn.Parameter(v.clone()) for k, v in filters.items()})
 
+    @abstractmethod
     def new_filters(self, generator: torch.Generator | None = None) -> Filters:
         """Random filters of one style."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply_filters(self, maps: Maps, filters: Filters, strength: Tensor | float) -> Maps:
         """Features through one style's filters; ``strength`` in 0..1 mixes with the untouched ones."""
-        raise NotImplementedError
 
     def features(self, packed: Tensor) -> Maps:
         found = self.encoder(packed)

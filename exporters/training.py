@@ -138,7 +138,7 @@ class Trainer:
 
         The next frame is made up: a smooth random motion, sensor noise, and a smaller view, so that the
         border of one picture is the inside of the other.  Half of the time it is painted with the history
-        of features that the engine would blend in.  So strokes learn to move with the picture, noise to
+        of features that the engine can blend in.  So strokes learn to move with the picture, noise to
         stay unseen, and the border to look like the inside.
         """
         rim = self._rim

@@ -110,3 +110,26 @@ def type_(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         return int(code or 0), out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def write_narrow_bundle() -> Callable[..., Path]:
+    """Writes a bundle of few channels, as after a training: the exporter joins tensors that are equal."""
+
+    def write(path: Path, styles: list[str], seed: int) -> Path:
+        import torch
+
+        from allaprima.exporters.export import export_bundle
+        from allaprima.exporters.networks import Generator
+        from allaprima.realtime.bundle import StyleCard
+
+        torch.manual_seed(seed)
+        generator = Generator(styles, deep=8, fine=4)
+        with torch.no_grad():
+            for value in generator.parameters():
+                value.add_(torch.randn_like(value) * 0.1)
+        cards = {name: StyleCard(name=name) for name in styles}
+        export_bundle(generator, cards, path, name=path.name, version="1", default_style=styles[0], training={})
+        return path
+
+    return write

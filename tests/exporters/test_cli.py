@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="training needs torch: pip install 'allaprim
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'allaprima[train]'")
 
 from allaprima.exporters import cli
-from allaprima.realtime.bundle import Bundle, StyleCard
+from allaprima.realtime.bundle import Bundle
 
 Type = Callable[..., tuple[int, str, str]]
 NARROW = "deep = 8\nfine = 4"
@@ -52,21 +52,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def narrow(write_narrow_bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of few channels with the styles ``ink`` and ``oil``; not to be changed."""
-    import torch
-
-    from allaprima.exporters.export import export_bundle
-    from allaprima.exporters.networks import Generator
-
-    torch.manual_seed(5)
-    generator = Generator(["ink", "oil"], deep=8, fine=4)
-    with torch.no_grad():
-        for value in generator.parameters():  # as after a training: the exporter joins tensors that are equal
-            value.add_(torch.randn_like(value) * 0.1)
-    cards = {name: StyleCard(name=name) for name in generator.bank}
-    path = tmp_path_factory.mktemp("narrow") / "narrow"
-    export_bundle(generator, cards, path, name="narrow", version="1", default_style="ink", training={})
+    path: Path = write_narrow_bundle(tmp_path_factory.mktemp("narrow") / "narrow", ["ink", "oil"], seed=5)
     return path
 
 

@@ -20,9 +20,7 @@ from safetensors import SafetensorError  # noqa: E402
 from allaprima.exporters import addition, cli_add  # noqa: E402
 from allaprima.exporters.addition import Addition  # noqa: E402
 from allaprima.exporters.cli_add import find_loss_network  # noqa: E402
-from allaprima.exporters.export import export_bundle  # noqa: E402
-from allaprima.exporters.networks import Generator  # noqa: E402
-from allaprima.realtime.bundle import Bundle, StyleCard  # noqa: E402
+from allaprima.realtime.bundle import Bundle  # noqa: E402
 from allaprima.realtime.errors import ConfigError  # noqa: E402
 from allaprima.realtime.stylizer import Stylizer  # noqa: E402
 
@@ -30,16 +28,9 @@ AddStyle = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(write_narrow_bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with the styles ``ink`` and ``wax``; not to be changed."""
-    torch.manual_seed(0)
-    generator = Generator(["ink", "wax"], deep=8, fine=4)
-    with torch.no_grad():
-        for value in generator.parameters():  # as after a training: the exporter joins tensors that are equal
-            value.add_(torch.randn_like(value) * 0.1)
-    cards = {name: StyleCard(name=name) for name in generator.bank}
-    path = tmp_path_factory.mktemp("add") / "toy"
-    export_bundle(generator, cards, path, name="toy", version="1", default_style="ink", training={})
+    path: Path = write_narrow_bundle(tmp_path_factory.mktemp("add") / "toy", ["ink", "wax"], seed=0)
     return path
 
 
