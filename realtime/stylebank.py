@@ -160,6 +160,11 @@ class Fade:
         np.copyto(self._to, target)
         self._left = self._frames = max(frames, 1)
 
+    @property
+    def moving(self) -> bool:
+        """Whether the next `step` changes the filters."""
+        return self._left > 0
+
     def step(self) -> Filters:
         if self._left:
             self._left -= 1

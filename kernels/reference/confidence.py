@@ -9,6 +9,8 @@ Map = NDArray[np.float32]
 
 PHOTOMETRIC = 60.0
 """Weight of the squared difference of the two pictures (0..1); 0.1 of full scale leaves 0.55."""
+UNLIKE = np.float32(600.0)
+"""Weight of the squared difference of history and new picture (0..1); 0.034 of full scale leaves a half."""
 
 
 def identity_grid(size: tuple[int, int]) -> Flow:
@@ -24,7 +26,6 @@ def confidence(
     previous: NDArray[np.uint8],
     current: NDArray[np.uint8],
     *,
-    scale: float = 1.0,
     grid: Flow | None = None,
 ) -> Map:
     """Confidence map ``(h, w)`` float32 in 0..1 for the backward flow.
@@ -32,16 +33,16 @@ def confidence(
     Forward-backward and motion-boundary tests of Sundaram et al. (ECCV 2010) with soft edges: full trust
     up to half of their threshold, none from it on; times ``exp(-60 dI^2)``; 0 where the history lies
     outside.  ``previous`` and ``current`` are the uint8 gray pictures ``(h, w)`` that the flow was
-    measured on; ``scale`` is how many pixels of the full picture one of theirs spans (the papers'
-    constants are in full pixels: 0.5 becomes 0.5 / scale^2, the boundary's 0.01 becomes 0.01 scale^2).
+    measured on, and the papers' constants are in their pixels: no flow is finer than what it was measured
+    on, so constants in pixels of a larger picture would doubt nearly everything.
     """
     height, width = current.shape
     where = backward + (identity_grid((width, height)) if grid is None else grid)
     there = cv2.remap(forward, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     length2 = _length2(backward)
     round_trip = _length2(there + backward)
-    trust = _soft(round_trip, 0.01 * (_length2(there) + length2) + 0.5 / scale**2)
-    trust *= _soft(_gradient2(backward), 0.01 * scale**2 * length2 + 0.002 + 0.05)
+    trust = _soft(round_trip, 0.01 * (_length2(there) + length2) + 0.5)
+    trust *= _soft(_gradient2(backward), 0.01 * length2 + 0.002 + 0.05)
     warped = cv2.remap(previous, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     change = cv2.absdiff(warped, current).astype(np.float32)
     trust *= cv2.exp(change * change * np.float32(-PHOTOMETRIC / 255**2))
@@ -50,13 +51,16 @@ def confidence(
     return np.asarray(trust, np.float32)
 
 
-def stillness(backward: Flow, scale: float = 1.0, half_at: float = 1.0) -> Map:
-    """``1 / (1 + |w|^2 / half_at^2)`` for motion ``w`` in pixels of the full picture: 1 at rest.
+def decided(trust: Map, *differences: Map) -> Map:
+    """``trust`` where the history also looks like the new picture, and more decided than it was.
 
-    Painted texture is tied to the pixel grid, so averaging along a motion wipes it out; where things move,
-    history steps back: that of pictures from one pixel on, that of features later.
+    ``differences`` (0..1 of full scale) are those of the two pictures' planes, smoothed so that strokes do not
+    count: ``exp(-600 sum d^2)`` catches what no flow does, a light that is switched on or a slow fade.
+    Half trust is worst of all, the mean of two textures that differ is a blur: from 0.25 down it becomes 0,
+    from 0.75 up 1.
     """
-    return np.asarray(1 / (1 + (scale / half_at) ** 2 * _length2(backward)), np.float32)
+    far = sum((np.square(difference) for difference in differences), np.float32(0))
+    return np.asarray(np.clip(2 * trust * np.exp(-UNLIKE * far) - 0.5, 0, 1), np.float32)
 
 
 def _length2(flow: Flow) -> Map:

@@ -3,7 +3,6 @@
 Arrays are opaque outside their backend: a `Picture` or a `Motion` is only ever handed back to it.
 """
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from allaprima.realtime.bundle import Bundle, Filters
@@ -14,31 +13,11 @@ Picture = Any
 Motion = Any
 
 
-@dataclass(frozen=True, slots=True)
-class Blend:
-    """How much of the warped history goes into each new frame, by place, at confidence 1 (0..1).
-
-    ``content``: features before the bank (free of style, so a swap needs no reset); ``painted``:
-    features after the bank; ``picture``: the picture itself.
-    """
-
-    content: float = 0.0
-    painted: float = 0.0
-    picture: float = 0.0
-
-
 class Net(Protocol):
-    """Encoder, bank and decoder, ready to run at one size; remembers its features of the last frame."""
+    """Encoder, bank and decoder, ready to run at one size; every picture is painted on its own."""
 
     def paint(
-        self,
-        picture: Picture,
-        motion: Motion,
-        filters: Filters,
-        strength: float,
-        blend: Blend,
-        *,
-        region: tuple[Any, Filters] | None = None,
+        self, picture: Picture, filters: Filters, strength: float, region: tuple[Any, Filters] | None = None
     ) -> Picture:
         """Paint one picture.
 
@@ -59,13 +38,16 @@ class Backend(Protocol):
         """Flow and confidence between two pictures the engine saw; confidence is 0 without a previous."""
 
     def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
-        """``current`` steadied by ``previous`` warped along the motion, at most by ``weight``."""
+        """``current``, held as ``previous`` was along the motion wherever it can be trusted.
+
+        ``weight`` in 0..1 is the share of the history where trust is full: 0 leaves ``current`` as it is.
+        """
 
     def mix(self, a: Picture, b: Picture, t: Any) -> Picture:
         """``a + t (b - a)``; ``t`` is a number or a mask ``(H, W)`` float32, in 0..1."""
 
-    def load_net(self, bundle: Bundle, places: Blend, region: bool = False) -> Net:
-        """Make the bundle's nets ready: for history at the ``places`` above 0, and for a masked region."""
+    def load_net(self, bundle: Bundle, region: bool = False) -> Net:
+        """Make the bundle's nets ready, with ``region`` for two styles and a mask."""
 
     def download(self, picture: Picture, like: Frame) -> Frame:
         """A picture becomes a frame again, with the times and side packets of ``like``."""

@@ -14,11 +14,10 @@ import openvino as ov
 from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
-from allaprima.kernels.reference.blend import blend
-from allaprima.kernels.reference.confidence import confidence, identity_grid, stillness
+from allaprima.kernels.reference.blend import blend, hold
+from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.warp import warp
-from allaprima.realtime.backends import Blend
 from allaprima.realtime.backends.graph import join
 from allaprima.realtime.bundle import Bundle, Filters
 from allaprima.realtime.errors import BackendUnavailable
@@ -35,10 +34,13 @@ MARGIN = 16
 FLOW_SHORT_SIDE = 90
 FLOW_FACTOR = 4
 """Flow is measured on the picture halved at most twice, while its short side stays at least so long."""
+SMOOTH = 1.5
+"""Deviation, pixels of the small picture, of the Gaussian through which history and new picture are compared.
 
-
-PICTURE_HALF_AT, FEATURES_HALF_AT = 1.0, 4.0
-"""Pixels of motion a frame at which the history of pictures, and of features, counts half."""
+No box: at some frequencies it answers with the sign turned round, and a correction would feed what it corrects.
+"""
+LIFT = 0.2
+"""Share of what the history's smoothed brightness and color are off that is made good in each frame."""
 EVEN = 3.0
 """Standard deviation of the bytes of a picture that has no substance: noise on a black frame."""
 
@@ -49,6 +51,8 @@ class Picture:
     """Padded luma and chroma."""
     gray: Bytes
     """Small luma, for the flow."""
+    exact: tuple[Map, ...] = ()
+    """A picture that history went into, before it was rounded to bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +93,38 @@ class CpuBackend:
         if previous is None:
             return Motion(np.zeros_like(self._small_grid), np.zeros(self._small_grid.shape[:2], np.float32))
         backward, forward = self._dis(previous.gray, current.gray)
-        trust = confidence(backward, forward, previous.gray, current.gray, scale=self._factor, grid=self._small_grid)
+        trust = confidence(backward, forward, previous.gray, current.gray, grid=self._small_grid)
         return Motion(backward, trust)
 
     def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         if previous is None or weight == 0:
             return current
-        trust = motion.confidence * stillness(motion.flow, self._factor, PICTURE_HALF_AT) * np.float32(weight)
         positions = self._small_grid + motion.flow + np.float32(0.5)
-        planes = []
-        for index, (new, old) in enumerate(zip(current.planes, previous.planes, strict=True)):
+        histories, differences = [], []
+        old_planes = previous.exact or tuple(plane.astype(np.float32) for plane in previous.planes)
+        for index, (new, old) in enumerate(zip(current.planes, old_planes, strict=True)):
             if index < 2:  # both chroma planes share their maps
                 # Positions are linear in the pixel, so enlarging the small map is exact; only within
                 # half a small pixel of the edge is it not, and that lies in the margin.
                 size = (new.shape[1], new.shape[0])
                 scale = np.float32(size[0] / motion.flow.shape[1]), np.float32(size[1] / motion.flow.shape[0])
                 where = cv2.resize(positions * scale - np.float32(0.5), size, interpolation=cv2.INTER_LINEAR)
-                share = cv2.resize(trust, size, interpolation=cv2.INTER_LINEAR)
-            planes.append(blend(new, warp(old, where, "bicubic" if index == 0 else "bilinear"), share))
-        return replace(current, planes=tuple(planes))
+            histories.append(warp(old, where, "bicubic" if index == 0 else "bilinear"))
+            differences.append(self._smoothed(new) - self._smoothed(histories[-1]))
+        trust = decided(motion.confidence, *(difference / np.float32(255) for difference in differences))
+        trust *= np.float32(weight)
+        held = []
+        for index, (new, history) in enumerate(zip(current.planes, histories, strict=True)):
+            if index < 2:
+                share = cv2.resize(trust, new.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            lift = trust * differences[index] * np.float32(LIFT)
+            held.append(hold(new, history, share, cv2.resize(lift, new.shape[::-1], interpolation=cv2.INTER_LINEAR)))
+        return replace(current, planes=tuple(cv2.convertScaleAbs(plane) for plane in held), exact=tuple(held))
+
+    def _smoothed(self, plane: Any) -> Map:
+        height, width = self._small_grid.shape[:2]
+        small = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.GaussianBlur(small.astype(np.float32), None, SMOOTH), np.float32)
 
     def mix(self, a: Picture, b: Picture, t: float | Map) -> Picture:
         if isinstance(t, np.ndarray):
@@ -116,10 +133,10 @@ class CpuBackend:
             mixed = [blend(x, y, m) for x, y, m in zip(a.planes, b.planes, (full, half, half), strict=True)]
         else:
             mixed = [cv2.addWeighted(x, 1 - t, y, t, 0) for x, y in zip(a.planes, b.planes, strict=True)]
-        return replace(b, planes=tuple(mixed))
+        return replace(b, planes=tuple(mixed), exact=())
 
-    def load_net(self, bundle: Bundle, places: Blend, region: bool = False) -> "CpuNet":
-        return CpuNet(self, bundle, places, region)
+    def load_net(self, bundle: Bundle, region: bool = False) -> "CpuNet":
+        return CpuNet(self, bundle, region)
 
     def download(self, picture: Picture, like: Frame) -> Frame:
         return replace(
@@ -135,72 +152,39 @@ class CpuBackend:
 
 
 class CpuNet:
-    """The joined graph at one size, and the features of the frame before."""
+    """The joined graph at one size."""
 
-    def __init__(self, backend: CpuBackend, bundle: Bundle, places: Blend, region: bool) -> None:
+    def __init__(self, backend: CpuBackend, bundle: Bundle, region: bool) -> None:
         self._backend = backend
-        self._history = [place for place in ("content", "painted") if getattr(places, place) > 0]
-        self._regions = 2 if region else 1
         core = _core()
-        graph, sizes = join(core, bundle, backend._shapes[0], backend.color, self._history, self._regions)
+        graph, sizes = join(core, bundle, backend._shapes[0], backend.color, 2 if region else 1)
         self._sizes = {part: (width, height) for part, (height, width) in sizes.items()}
         options = {"INFERENCE_PRECISION_HINT": backend.precision, "PERFORMANCE_HINT": "LATENCY"}
-        compiled = core.compile_model(graph, "CPU", options)
-        # Two requests by turns: the features that one leaves are the history that the other reads.
-        self._requests = [compiled.create_infer_request() for _ in range(2 if self._history else 1)]
-        self._turn = 0
-        for name in (f"{place}_{part}" for place in self._history for part in sizes):
-            for now, before in ((0, 1), (1, 0)):
-                features = self._requests[before].get_tensor(f"{name}_out")
-                features.data[:] = 0  # confidence 0 times garbage may be NaN
-                self._requests[now].set_tensor(f"{name}_before", features)
-        self._grid_base = {size: _normalized_grid(size) for size in set(self._sizes.values())}
+        self._request = core.compile_model(graph, "CPU", options).create_infer_request()
         self._buffers: dict[str, Any] = {}
 
     def paint(
-        self,
-        picture: Picture,
-        motion: Motion,
-        filters: Filters,
-        strength: float,
-        blend: Blend,
-        *,
-        region: tuple[Map, Filters] | None = None,
+        self, picture: Picture, filters: Filters, strength: float, region: tuple[Map, Filters] | None = None
     ) -> Picture:
-        request = self._requests[self._turn]
-        self._turn = (self._turn + 1) % len(self._requests)
         for name, plane in zip("yuv", picture.planes, strict=True):
-            request.set_tensor(name, ov.Tensor(plane.reshape(1, 1, *plane.shape), shared_memory=True))
-        self._set(request, "strength", np.full((1, 1, 1, 1), strength, np.float32))
+            self._request.set_tensor(name, ov.Tensor(plane.reshape(1, 1, *plane.shape), shared_memory=True))
+        self._set("strength", np.full((1, 1, 1, 1), strength, np.float32))
         for index, weights in enumerate((filters,) if region is None else (filters, region[1])):
             for key, value in weights.items():
-                self._set(request, f"{key}_{index}", value)
+                self._set(f"{key}_{index}", value)
         if region is not None:
             mask = _pad(region[0], self._backend._shapes[0], MARGIN)
             for part, size in self._sizes.items():
-                self._set(request, f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None])
-        if self._history:
-            self._set_motion(request, motion, blend)
-        request.infer()
-        y, u, v = (np.array(request.get_tensor(f"{name}_out").data[0, 0]) for name in "yuv")
+                self._set(f"mask_{part}", cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[None, None])
+        self._request.infer()
+        y, u, v = (np.array(self._request.get_tensor(f"{name}_out").data[0, 0]) for name in "yuv")
         painted = replace(picture, planes=(y, u, v))
         share = substance(picture.gray)
         return painted if share == 1 else self._backend.mix(picture, painted, share)
 
-    def _set_motion(self, request: Any, motion: Motion, blend: Blend) -> None:
-        height, width = motion.flow.shape[:2]
-        shift = motion.flow * np.array([2 / width, 2 / height], np.float32)
-        trusted = motion.confidence * stillness(motion.flow, self._backend._factor, FEATURES_HALF_AT)
-        for part, size in self._sizes.items():
-            grid = cv2.resize(shift, size, interpolation=cv2.INTER_LINEAR) + self._grid_base[size]
-            self._set(request, f"grid_{part}", grid[None])
-            trust = cv2.resize(trusted, size, interpolation=cv2.INTER_LINEAR)[None, None]
-            for name in self._history:
-                self._set(request, f"{name}_{part}_weight", trust * np.float32(getattr(blend, name)))
-
-    def _set(self, request: Any, name: str, value: Map) -> None:
+    def _set(self, name: str, value: Map) -> None:
         self._buffers[name] = value = np.ascontiguousarray(value)  # shared with the runtime: keep it alive
-        request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+        self._request.set_tensor(name, ov.Tensor(value, shared_memory=True))
 
 
 def substance(gray: Bytes) -> float:
@@ -243,8 +227,3 @@ def _pad(plane: Any, shape: tuple[int, int], margin: int) -> Any:
 
 def _crop(plane: Bytes, shape: tuple[int, int], margin: int) -> Bytes:
     return plane[margin : margin + shape[0], margin : margin + shape[1]]
-
-
-def _normalized_grid(size: tuple[int, int]) -> Map:
-    """Positions of the pixel centres as GridSample wants them: -1..1, edges not aligned."""
-    return np.asarray((identity_grid(size) * 2 + 1) / np.array(size, np.float32) - 1, np.float32)

@@ -25,19 +25,14 @@ Sizes = dict[str, tuple[int, int]]
 """Height and width of each feature map that an encoder gives, by name."""
 
 
-def join(
-    core: Any, bundle: Bundle, shape: tuple[int, int], color: Color, history: list[str], regions: int
-) -> tuple[Any, Sizes]:
+def join(core: Any, bundle: Bundle, shape: tuple[int, int], color: Color, regions: int) -> tuple[Any, Sizes]:
     """One `ov.Model` that paints a picture whose padded luma plane has ``shape`` ``(height, width)``.
 
-    Inputs: ``y u v`` (bytes), ``strength``, the filters of each region as ``NAME_0`` (and ``NAME_1``).
-    For every feature map ``MAP`` of the encoder: with two regions ``mask_MAP``; for every place in
-    ``history`` the features of the frame before as ``PLACE_MAP_before``, their weights as
-    ``PLACE_MAP_weight`` and the sampling positions ``grid_MAP``.  Outputs: ``y_out u_out v_out`` and
-    ``PLACE_MAP_out``.
+    Inputs: ``y u v`` (bytes), ``strength``, the filters of each region as ``NAME_0`` (and ``NAME_1``), and
+    with two regions ``mask_MAP`` for every feature map ``MAP`` of the encoder.  Outputs: ``y_out u_out v_out``.
     """
     joiner = _Joiner(core, bundle, shape, color)
-    return joiner.model(history, regions), joiner.sizes
+    return joiner.model(regions), joiner.sizes
 
 
 class _Joiner:
@@ -46,28 +41,18 @@ class _Joiner:
         self._shape, self._color = shape, color
         self.sizes: Sizes = {}
         self._parameters: list[Any] = []
-        self._results: list[Any] = []
-        self._grids: dict[str, Any] = {}
 
-    def model(self, history: list[str], regions: int) -> Any:
+    def model(self, regions: int) -> Any:
         height, width = self._shape
         y = self._parameter("y", [1, 1, height, width], ov.Type.u8)
         u, v = (self._parameter(name, [1, 1, height // 2, width // 2], ov.Type.u8) for name in "uv")
         packed = _pack(y, u, v, self._color, height)
         features = _attach(self._nets["encoder"], {"packed": packed})
         self.sizes = {part: (_dims(value)[2], _dims(value)[3]) for part, value in features.items()}
-        for part, size in self.sizes.items():
-            if history:
-                self._grids[part] = self._parameter(f"grid_{part}", [1, *size, 2])
-        if "content" in history:
-            features = self._steady("content", features)
-        features = self._painted(features, regions)
-        if "painted" in history:
-            features = self._steady("painted", features)
-        packed = _attach(self._nets["decoder"], features)["packed"]
-        for name, plane in zip("yuv", _unpack(packed, self._color, height), strict=True):
-            self._result(f"{name}_out", plane)
-        return ov.Model(self._results, self._parameters, "allaprima")
+        packed = _attach(self._nets["decoder"], self._painted(features, regions))["packed"]
+        planes = _unpack(packed, self._color, height)
+        results = [self._result(f"{name}_out", plane) for name, plane in zip("yuv", planes, strict=True)]
+        return ov.Model(results, self._parameters, "allaprima")
 
     def _painted(self, features: dict[str, Output], regions: int) -> dict[str, Output]:
         """Features through the bank, once for each region, put together by the mask."""
@@ -91,27 +76,16 @@ class _Joiner:
         found = _attach(bank, {**features, "strength": strength, **filters})
         return {part: found[f"{part}_out"] for part in self.sizes}
 
-    def _steady(self, place: str, features: dict[str, Output]) -> dict[str, Output]:
-        """Features blended with their history, which is warped along the motion (COVST, section 3.2)."""
-        how = {"align_corners": False, "mode": "bilinear", "padding_mode": "border"}
-        steady = {}
-        for part, new in features.items():
-            before = self._parameter(f"{place}_{part}_before", _dims(new))
-            weight = self._parameter(f"{place}_{part}_weight", [1, 1, *self.sizes[part]])
-            steady[part] = _mix(new, op.grid_sample(before, self._grids[part], how), weight)
-            self._result(f"{place}_{part}_out", steady[part])
-        return steady
-
     def _parameter(self, name: str, dims: list[int], kind: Any = ov.Type.f32) -> Any:
         node = op.parameter(dims, kind, name=name)
         node.output(0).tensor.set_names({name})
         self._parameters.append(node)
         return node
 
-    def _result(self, name: str, value: Any) -> None:
+    def _result(self, name: str, value: Any) -> Any:
         node = op.result(value)
         node.output(0).tensor.set_names({name})
-        self._results.append(node)
+        return node
 
 
 def _dims(value: Any) -> list[int]:

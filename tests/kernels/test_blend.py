@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allaprima.kernels.reference.blend import blend
+from allaprima.kernels.reference.blend import REACH, ROWS, blend, hold
 
 RNG = np.random.default_rng(0)
 NEW, HISTORY = RNG.integers(0, 256, (2, 20, 36), np.uint8)
@@ -56,3 +56,51 @@ def test_the_inputs_stay_as_they_were() -> None:
     before = NEW.copy(), HISTORY.copy()
     assert blend(NEW, HISTORY, constant(0.4)).dtype == np.uint8
     np.testing.assert_array_equal((NEW, HISTORY), before)
+
+
+# ---- holding ----
+
+
+def zeros(like: Any) -> Any:
+    return np.zeros(like.shape, np.float32)
+
+
+def test_a_share_of_0_is_the_new_picture_and_of_1_the_history() -> None:
+    history = HISTORY.astype(np.float32)
+    history[0, 0], NEW[:4, :4] = 100.25, np.uint8([[0, 255] * 2] * 4)  # within what is seen around it
+    np.testing.assert_array_equal(hold(NEW, history, constant(0), zeros(NEW)), NEW)
+    held = hold(NEW, history, constant(1), zeros(NEW))
+    assert held.dtype == np.float32
+    assert held[0, 0] == 100.25
+    assert np.abs(held - np.clip(history, NEW.min(), NEW.max())).max() < 1e-4
+
+
+@pytest.mark.parametrize("height", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 5])
+def test_every_row_is_new_plus_share_times_difference_plus_lift(height: int) -> None:
+    rng = np.random.default_rng(height)
+    new = rng.integers(60, 180, (height, 40), np.uint8)
+    history = rng.uniform(100, 110, new.shape).astype(np.float32)
+    share, lift = rng.uniform(0, 1, new.shape).astype(np.float32), rng.uniform(-5, 5, new.shape).astype(np.float32)
+    lowest, highest = new.min(), new.max()
+    expected = new + share * (np.clip(history, lowest, highest) - new) + lift
+    np.testing.assert_allclose(hold(new, history, share, lift), expected, atol=1e-3)
+
+
+def test_history_is_bounded_by_what_the_new_picture_has_nearby() -> None:
+    """Black and white meet in the middle; a gray history may go to either only within reach of both."""
+    new = np.zeros((8, 80), np.uint8)
+    new[:, 40:] = 200
+    held = hold(new, np.full((8, 80), 120, np.float32), np.ones((8, 80), np.float32), zeros(new))
+    reach = REACH // 2
+    assert (held[:, : 40 - reach] == 0).all()
+    assert (held[:, 40 - reach : 40 + reach] == 120).all()
+    assert (held[:, 40 + reach :] == 200).all()
+
+
+def test_a_share_near_1_still_takes_in_what_is_new() -> None:
+    """Bytes would round a change of 0.2 away for ever."""
+    new, picture = np.full((4, 40), 120, np.uint8), np.full((4, 40), 100, np.float32)
+    new[0, 0], new[0, 1] = 90, 130
+    for _ in range(300):
+        picture = hold(new, picture, np.full((4, 40), 0.99, np.float32), zeros(new))
+    np.testing.assert_allclose(picture[2], 120, atol=1.1)

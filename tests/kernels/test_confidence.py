@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allaprima.kernels.reference.confidence import PHOTOMETRIC, confidence, identity_grid, stillness
+from allaprima.kernels.reference.confidence import PHOTOMETRIC, confidence, decided, identity_grid
 
 SIZE = (64, 48)
 
@@ -84,27 +84,15 @@ def test_fast_motion_may_miss_by_more() -> None:
     assert confidence(still((20, 0)), still((-19, 0)), gray(), gray())[20, 20] > 0.5
 
 
-@pytest.mark.parametrize("scale", [1.0, 2.0, 4.0])
-def test_constants_are_in_pixels_of_the_full_picture(scale: float) -> None:
-    """A round trip that misses by 0.6 full pixels is trusted alike at every scale of measuring."""
-    found = confidence(still(), still((0.6 / scale, 0)), gray(), gray(), scale=scale)
-    full = 2 - 2 * 0.36 / (0.5 + 0.01 * 0.36)
-    assert found[20, 20] == pytest.approx(full, abs=0.02)
-
-
-@pytest.mark.parametrize(
-    ("speed", "scale", "trust"), [(0, 1, 0), (2, 1, 0.31), (8, 1, 1), (1, 2, 0.35), (2, 4, 1), (0, 4, 0)]
-)
-def test_an_edge_of_motion_counts_less_the_faster_the_motion_in_full_pixels(
-    speed: float, scale: float, trust: float
-) -> None:
+@pytest.mark.parametrize(("speed", "trust"), [(0, 0), (2, 0.31), (8, 1)])
+def test_an_edge_of_motion_counts_less_the_faster_the_motion(speed: float, trust: float) -> None:
     """The sideways motion grows by 0.28 a pixel over a stripe; its square is the gradient of the papers."""
     backward = still((0, speed))
     backward[:, 31:34, 0] += np.float32([0, 0.28, 0.56])
     backward[:, 34:, 0] += 0.56
     # Exactly undone by the forward flow, wherever it is sampled: only the edge is left to judge.
     forward = -backward
-    found = confidence(backward, forward, gray(), gray(), scale=scale)[20, 32]
+    found = confidence(backward, forward, gray(), gray())[20, 32]
     assert found == pytest.approx(trust, abs=0.03)
 
 
@@ -120,20 +108,35 @@ def test_confidence_is_a_share_whatever_comes_in() -> None:
     rng = np.random.default_rng(2)
     for spread in (0.1, 2, 50):
         flow, other = rng.normal(0, spread, (2, 48, 64, 2)).astype(np.float32)
-        trust = confidence(flow, other, *rng.integers(0, 255, (2, 48, 64), np.uint8), scale=2)
+        trust = confidence(flow, other, *rng.integers(0, 255, (2, 48, 64), np.uint8))
         assert np.isfinite(trust).all()
         assert trust.min() >= 0
         assert trust.max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("flow", "scale", "rest"), [((0, 0), 1, 1), ((1, 0), 1, 0.5), ((0, 3), 1, 0.1), ((0.5, 0), 2, 0.5)]
-)
-def test_stillness_falls_with_motion_in_full_pixels(flow: Any, scale: float, rest: float) -> None:
-    found = stillness(still(flow), scale)
-    assert found.shape == (48, 64)
-    np.testing.assert_allclose(found, rest, rtol=1e-6)
+def trusted(value: float) -> Any:
+    return np.full((4, 6), value, np.float32)
 
 
-def test_stillness_is_a_half_where_it_is_asked_to_be() -> None:
-    np.testing.assert_allclose(stillness(still((0, 1)), scale=4, half_at=4), 0.5, rtol=1e-6)
+@pytest.mark.parametrize(("trust", "kept"), [(0, 0), (0.25, 0), (0.5, 0.5), (0.75, 1), (1, 1)])
+def test_doubtful_history_is_dropped_and_likely_history_kept(trust: float, kept: float) -> None:
+    found = decided(trusted(trust))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, kept, atol=1e-6)
+
+
+@pytest.mark.parametrize(("difference", "kept"), [(0.01, 1), (0.03, 0.666), (0.05, 0), (-0.03, 0.666), (1, 0)])
+def test_history_that_does_not_look_like_the_new_picture_is_dropped(difference: float, kept: float) -> None:
+    np.testing.assert_allclose(decided(trusted(1), trusted(difference)), kept, atol=1e-3)
+
+
+def test_differences_of_planes_add_up_as_squares() -> None:
+    together = decided(trusted(1), trusted(0.02), trusted(-0.02), trusted(0.01))
+    np.testing.assert_allclose(together, decided(trusted(1), trusted(0.03)), atol=1e-5)
+    assert 0 < together.min() < 1
+
+
+def test_each_pixel_is_decided_on_its_own() -> None:
+    trust = trusted(1)
+    trust[:, 3:] = 0.1
+    assert decided(trust).tolist() == [[1, 1, 1, 0, 0, 0]] * 4

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allaprima.realtime.backends.cpu import CpuBackend
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.errors import BundleError, ConfigError, UnknownStyle
 from allaprima.realtime.frame import Color, Frame
 from allaprima.realtime.stylebank import Mix
-from allaprima.realtime.stylizer import STEADINESS, STRONGEST, Region, Stylizer, scaled, unit
+from allaprima.realtime.stylizer import CHANGING, STEADINESS, STRONGEST, Region, Stylizer, held, unit
 
 PLAIN, BRIGHT, DARK = 100, 127, 73
 """What the tiny bundle's styles make of a luma of 100 at full strength."""
@@ -66,11 +67,37 @@ def test_what_lies_outside_0_to_1_is_refused_and_changes_nothing(adding: Make, n
     assert unit(name, 1) == 1
 
 
-@pytest.mark.parametrize(("steadiness", "content", "picture"), [(0, 0, 0), (0.25, 0.5, 0.25), (0.5, 1, 0.5), (1, 1, 1)])
-def test_steadiness_brings_in_the_blend_of_features_first(steadiness: float, content: float, picture: float) -> None:
-    blend = scaled(steadiness)
-    assert blend.content == pytest.approx(STRONGEST.content * content)
-    assert blend.picture == pytest.approx(STRONGEST.picture * picture)
+@pytest.mark.parametrize(("steadiness", "frames"), [(0, 1), (0.2, 2), (0.5, 8), (0.85, 120), (1, 200)])
+def test_steadiness_says_in_how_many_frames_a_painted_place_is_renewed(steadiness: float, frames: int) -> None:
+    assert 1 / (1 - held(steadiness)) == pytest.approx(frames, rel=0.05)
+    assert held(1) == STRONGEST
+
+
+def test_history_steps_back_while_anything_changes(
+    adding: Make, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held strokes of the old style would outlive a cross-fade by seconds."""
+    asked: list[float] = []
+    real = CpuBackend.warp_blend
+    monkeypatch.setattr(CpuBackend, "warp_blend", lambda self, *args: asked.append(args[-1]) or real(self, *args))
+    stylizer, full = adding("plain", steadiness=STEADINESS), held(STEADINESS)
+
+    def frames(count: int) -> list[float]:
+        asked.clear()
+        for _ in range(count):
+            stylizer(tiny.flat(100))
+        return list(asked)
+
+    assert frames(2) == [full, full]
+    stylizer.set_style("bright", fade_frames=3)
+    assert frames(5) == [CHANGING] * 3 + [full] * 2
+    stylizer.strength = 0.6
+    assert frames(2) == [CHANGING, full]
+    stylizer.set_region(Region(np.ones((64, 96), np.float32), None))
+    assert frames(2) == [CHANGING, full]
+    stylizer.steadiness = 0.1
+    stylizer.set_style("dark", fade_frames=1)
+    assert frames(1) == [held(0.1)], "less history than that stays less"
 
 
 def test_a_style_is_swapped_on_the_next_frame(adding: Make, tiny: ModuleType) -> None:
@@ -185,13 +212,18 @@ def test_bypass_lets_the_input_through_untouched(adding: Make, tiny: ModuleType)
 
 
 def test_after_bypass_nothing_is_left_of_the_time_before(adding: Make, tiny: ModuleType) -> None:
+    def grainy(seed: int) -> Frame:
+        noise = np.random.default_rng(seed).integers(-2, 3, (64, 96))
+        y, u, v = tiny.frame().planes
+        return replace(tiny.frame(), planes=((y + noise).astype(np.uint8), u, v))
+
     stylizer = adding("plain", steadiness=1.0)
-    stylizer(tiny.flat(100))
+    stylizer(grainy(1))
     stylizer.bypass = True
-    stylizer(tiny.flat(102))
+    stylizer(grainy(2))
     stylizer.bypass = False
-    assert luma(stylizer(tiny.flat(104))) == 104
-    assert luma(stylizer(tiny.flat(102))) == 104, "without a pause there is history"
+    assert tiny.difference(stylizer(grainy(3)), grainy(3)) == 0
+    assert tiny.difference(stylizer(grainy(4)), grainy(4)) > 0, "without a pause there is history"
 
 
 def test_forget_makes_the_next_frame_the_first(adding: Make, tiny: ModuleType) -> None:
