@@ -109,15 +109,12 @@ def even(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def repack(half: Tensor) -> Tensor:
-    """``(N, 6, H/2, W/2)``, four luma pixels of a cell and two chroma, to a packed picture."""
-    return F.pixel_unshuffle(half, 2)[:, REPACK]
+    """``(N, 6, H/2, W/2)``, four luma pixels of a cell and two chroma, to a packed picture.
 
-
-REPACK = [
-    *(4 * (2 * (row % 2) + column % 2) + 2 * (row // 2) + column // 2 for row in range(4) for column in range(4)),
-    *range(16, 24),
-]
-"""Where each channel of a packed picture lies after a pixel-unshuffle of the half-size one."""
+    Not one pixel-unshuffle and a reordering of channels: OpenVINO 2026.4 merges such a gather into a
+    convolution behind it (the matrix of a BT.601 stream) with the order inverted.
+    """
+    return pack(F.pixel_shuffle(half[:, :4], 2), half[:, 4:])
 
 
 class Decoder(nn.Module):

@@ -164,7 +164,10 @@ class Glass(StyleBankNet):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_styles(["glass"], {"shift": torch.zeros(1)})
+        self.add_styles(["glass"], self.new_filters())
+
+    def new_filters(self, generator: torch.Generator | None = None) -> Any:
+        return {"shift": torch.zeros(1)}
 
     def apply_filters(self, maps: Any, filters: Any, strength: Any) -> Any:
         return tuple(m + filters["shift"] for m in maps)
