@@ -1,7 +1,8 @@
-"""Where the time goes: how long each stage takes, over all frames and lately."""
+"""What a running engine tells of itself: where the time goes, and how much the picture flickers."""
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,3 +35,39 @@ class Stages:
         """Seconds spent in each stage so far."""
         with self._lock:
             return dict(self._total)
+
+
+RECENT = 30
+"""Frames over which the flicker of now is taken."""
+
+
+class Flicker:
+    """How much the painted picture changes along its motion, as a root mean square in 0..1.
+
+    An estimate on small luma where the flow can be trusted: it tells calm from restless as the root of
+    `bench/stability.py`'s E_warp does, not the same number.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._sum = 0.0
+        self._count = 0
+
+    def add(self, mean_square: float) -> None:
+        with self._lock:
+            self._recent.append(mean_square)
+            self._sum += mean_square
+            self._count += 1
+
+    @property
+    def now(self) -> float | None:
+        """Of the last second or so; None as long as nothing could be compared."""
+        with self._lock:
+            return float((sum(self._recent) / len(self._recent)) ** 0.5) if self._recent else None
+
+    @property
+    def overall(self) -> float | None:
+        """Of all frames so far."""
+        with self._lock:
+            return float((self._sum / self._count) ** 0.5) if self._count else None

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.frame import Frame
 from allaprima.realtime.mailbox import Closed, Mailbox, OnFull
-from allaprima.realtime.metrics import Stages
+from allaprima.realtime.metrics import Flicker, Stages
 from allaprima.realtime.sinks import Sink
 from allaprima.realtime.sinks.base import Attentive
 from allaprima.realtime.sources import Source
@@ -61,6 +61,7 @@ class Progress:
     stopped: bool = False
     """True when somebody asked the run to stop before its end."""
     stages: Stages = field(default_factory=Stages)
+    flicker: Flicker = field(default_factory=Flicker)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -85,7 +86,7 @@ def run(
     """
     live = source.info.live
     inbox: Mailbox[Any] = Mailbox(LIVE_INBOX if live else FILE_QUEUE, _policy(live), _keep_side)
-    progress = Progress(source.info.frames, stages=stylizer.stages)
+    progress = Progress(source.info.frames, stages=stylizer.stages, flicker=stylizer.flicker)
     stop = stop or threading.Event()
     began = time.perf_counter()
     with source, _outlets(sinks, live, progress) as outlets:

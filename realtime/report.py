@@ -98,6 +98,8 @@ def line(progress: Progress, fps: float, stages: dict[str, float]) -> str:
         parts.append(f"eta {clock(max(progress.total - progress.painted, 0) / fps)}")
     if progress.dropped_in + progress.dropped_out:
         parts.append(f"{progress.dropped_in + progress.dropped_out} dropped")
+    if (flicker := progress.flicker.now) is not None:
+        parts.append(f"flicker {flicker:.4f}")
     return "  ".join([*parts, *([stage_line(stages)] if stages else [])])
 
 
@@ -144,6 +146,7 @@ def summary(outcome: Outcome) -> str:
         ("speed", f"{progress.fps:.1f} fps, {outcome.speed:.2f} x real time"),
         ("start", f"first frame after {progress.first_frame:.2f} s"),
         ("stages", f"{stage_line(progress.stages.milliseconds())} a frame"),
+        *([] if progress.flicker.overall is None else [("flicker", f"{progress.flicker.overall:.4f} (0 is none)")]),
         ("memory", "unknown" if memory is None else f"{memory / 1e6:.0f} MB at the most"),
         *(("note", note) for note in progress.notes),
     ]
@@ -178,6 +181,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "times_real_time": round(outcome.speed, 3),
         "first_frame_seconds": round(progress.first_frame, 3),
         "stage_ms": {name: round(spent, 3) for name, spent in progress.stages.milliseconds().items()},
+        "flicker": None if (flicker := progress.flicker.overall) is None else round(flicker, 5),
         "peak_memory_bytes": peak_memory(),
         "notes": list(progress.notes),
     }

@@ -20,7 +20,7 @@ from allaprima.realtime.backends import open_backend
 from allaprima.realtime.bundle import Bundle, shipped_bundle
 from allaprima.realtime.errors import AllaprimaError, ConfigError
 from allaprima.realtime.frame import Color, Frame
-from allaprima.realtime.metrics import Stages
+from allaprima.realtime.metrics import Flicker, Stages
 from allaprima.realtime.rgb import Rgb
 from allaprima.realtime.stylebank import RESCAN, Fade, Mix, Style, StyleBank
 
@@ -85,6 +85,7 @@ class Stylizer:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle or shipped_bundle())
         self.bank = StyleBank(self.bundle)
         self.stages = Stages()
+        self.flicker = Flicker()
         self._backend_name = backend
         self._lock = threading.Lock()
         self._bypass = False
@@ -242,6 +243,10 @@ class Stylizer:
             self._painted = None  # it is in the old style, or of another size
         with self.stages("blend"):
             painted = seen.backend.warp_blend(self._painted, rendered.painted, seen.motion, rendered.weight)
+            if self._painted is not None:
+                change = seen.backend.flicker(self._painted, painted, seen.motion)
+                if change is not None:
+                    self.flicker.add(change)
         self._painted = painted
         with self.stages("finish"):
             if rendered.region is not None and rendered.region.style is None:

@@ -43,6 +43,9 @@ class Backend(Protocol):
         ``weight`` in 0..1 is the share of the history where trust is full: 0 leaves ``current`` as it is.
         """
 
+    def flicker(self, previous: Picture, current: Picture, motion: Motion) -> float | None:
+        """Mean squared change of two painted pictures along the motion, in 0..1; None where none can be told."""
+
     def mix(self, a: Picture, b: Picture, t: Any) -> Picture:
         """``a + t (b - a)``; ``t`` is a number or a mask ``(H, W)`` float32, in 0..1."""
 

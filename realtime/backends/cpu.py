@@ -17,6 +17,7 @@ from platformdirs import user_cache_dir
 from allaprima.kernels.reference.blend import blend, hold
 from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
 from allaprima.kernels.reference.flow import Dis
+from allaprima.kernels.reference.meter import flicker
 from allaprima.kernels.reference.warp import warp
 from allaprima.realtime.backends.graph import join
 from allaprima.realtime.bundle import Bundle, Filters
@@ -85,9 +86,7 @@ class CpuBackend:
             _pad(plane, shape, margin)
             for plane, shape, margin in zip(frame.planes, self._shapes, (MARGIN, MARGIN // 2, MARGIN // 2), strict=True)
         )
-        height, width = self._small_grid.shape[:2]
-        gray = y if self._factor == 1 else cv2.resize(y, (width, height), interpolation=cv2.INTER_AREA)
-        return Picture((y, u, v), np.asarray(gray, np.uint8))
+        return Picture((y, u, v), np.asarray(self._small(y), np.uint8))
 
     def motion(self, previous: Picture | None, current: Picture) -> Motion:
         if previous is None:
@@ -121,10 +120,16 @@ class CpuBackend:
             held.append(hold(new, history, share, cv2.resize(lift, new.shape[::-1], interpolation=cv2.INTER_LINEAR)))
         return replace(current, planes=tuple(cv2.convertScaleAbs(plane) for plane in held), exact=tuple(held))
 
+    def flicker(self, previous: Picture, current: Picture, motion: Motion) -> float | None:
+        before, now = (self._small(picture.planes[0]).astype(np.float32) for picture in (previous, current))
+        return flicker(before, now, self._small_grid + motion.flow, motion.confidence)
+
     def _smoothed(self, plane: Any) -> Map:
+        return np.asarray(cv2.GaussianBlur(self._small(plane).astype(np.float32), None, SMOOTH), np.float32)
+
+    def _small(self, plane: Any) -> Any:
         height, width = self._small_grid.shape[:2]
-        small = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
-        return np.asarray(cv2.GaussianBlur(small.astype(np.float32), None, SMOOTH), np.float32)
+        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
 
     def mix(self, a: Picture, b: Picture, t: float | Map) -> Picture:
         if isinstance(t, np.ndarray):

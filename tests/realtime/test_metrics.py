@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from allaprima.realtime.metrics import Stages
+from allaprima.realtime.metrics import RECENT, Flicker, Stages
 
 
 @pytest.fixture
@@ -63,3 +63,16 @@ def test_several_threads_may_add_while_another_reads() -> None:
     while any(thread.is_alive() for thread in threads):
         assert all(value == pytest.approx(1000) for value in stages.milliseconds().values())
     assert stages.totals()["all"] == 1200
+
+
+def test_flicker_is_the_root_of_the_mean_lately_and_overall() -> None:
+    flicker = Flicker()
+    assert flicker.now is None
+    assert flicker.overall is None
+    for _ in range(RECENT):
+        flicker.add(0.09)
+    assert flicker.now == flicker.overall == pytest.approx(0.3)
+    for _ in range(RECENT):
+        flicker.add(0.01)
+    assert flicker.now == pytest.approx(0.1)
+    assert flicker.overall == pytest.approx(0.05**0.5)

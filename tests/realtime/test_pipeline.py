@@ -15,7 +15,7 @@ import pytest
 from allaprima.realtime import pipeline
 from allaprima.realtime.errors import BackendError, SinkError, SourceError, SourceLost, UnknownStyle
 from allaprima.realtime.frame import Frame, StreamInfo
-from allaprima.realtime.metrics import Stages
+from allaprima.realtime.metrics import Flicker, Stages
 from allaprima.realtime.pipeline import FILE_QUEUE, FINISH_QUEUE, LIVE_OUTBOX, Cue, Progress, run
 from allaprima.realtime.stylizer import Rendered, Seen, Stylizer
 
@@ -81,7 +81,7 @@ class Engine:
     """Stands in for the stylizer: says what it was asked to do."""
 
     def __init__(self, at: Callable[[int], None] = lambda index: None) -> None:
-        self.stages = Stages()
+        self.stages, self.flicker = Stages(), Flicker()
         self.log: list[Any] = []
         self._at = at
 

@@ -30,6 +30,16 @@ def test_a_line_of_a_live_stream():
     assert line(made, 15.0, {}) == "frame 30  15.0 fps  3 dropped"
 
 
+def test_a_line_and_a_summary_tell_the_flicker_once_it_is_known():
+    made = progress()
+    assert "flicker" not in summary(outcome(made))
+    assert as_json(outcome(made))["flicker"] is None
+    made.flicker.add(0.0004)
+    assert line(made, 15.0, {"net": 20.0}) == "frame 30/300  15.0 fps  eta 0:18  flicker 0.0200  net 20.0 ms"
+    assert "flicker 0.0200 (0 is none)" in summary(outcome(made))
+    assert as_json(outcome(made))["flicker"] == 0.02
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3661, "1:01:01")])
 def test_the_clock(seconds, text):
     assert clock(seconds) == text
