@@ -16,7 +16,7 @@ SMALLEST_SIDE = 32
 REST_WINDOW = 31
 """Side of the neighborhood, pixels, that must gain from a motion for it to be believed."""
 REST_RATIO, REST_GAIN = 1.3, 0.05
-"""A motion must leave less than rest leaves, by this ratio and mean square of bytes; at twice the gain it
+"""A motion must leave less than rest leaves, by this ratio and this variance of bytes; at twice the gain it
 counts fully.  Noise fits any flow a little better than none."""
 REST_BLUR = 3
 """Side of the box, pixels, that noise is averaged over before that is judged."""
@@ -84,12 +84,14 @@ def at_rest(backward: Flow, previous: Gray, current: Gray, grid: Flow) -> Flow:
     """
     before, now = (cv2.blur(picture, (REST_BLUR, REST_BLUR)) for picture in (previous, current))
     moved = cv2.remap(before, grid + backward, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    gain = _square(before, now) - np.float32(REST_RATIO) * _square(moved, now)
-    gain = cv2.boxFilter(gain, cv2.CV_32F, (REST_WINDOW, REST_WINDOW))
+    gain = _unrest(before, now) - np.float32(REST_RATIO) * _unrest(moved, now)
     share = np.clip(gain / REST_GAIN - 1, 0, 1)
     return np.asarray(backward * share[..., None], np.float32)
 
 
-def _square(a: "cv2.typing.MatLike", b: "cv2.typing.MatLike") -> NDArray[np.float32]:
+def _unrest(a: "cv2.typing.MatLike", b: "cv2.typing.MatLike") -> NDArray[np.float32]:
+    """Variance of the difference around each pixel; not its mean square, or a fade would look like noise."""
+    window = (REST_WINDOW, REST_WINDOW)
     difference = cv2.subtract(a, b, dtype=cv2.CV_32F)
-    return np.asarray(cv2.multiply(difference, difference), np.float32)
+    mean = cv2.boxFilter(difference, cv2.CV_32F, window)
+    return np.asarray(cv2.sqrBoxFilter(difference, cv2.CV_32F, window) - mean * mean, np.float32)

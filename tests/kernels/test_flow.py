@@ -106,12 +106,17 @@ def test_what_moves_keeps_its_motion_beside_a_still_wall() -> None:
     assert np.median(backward[12:-12, 125:-12, 0]) == pytest.approx(-2, abs=0.2)
 
 
+def test_a_motion_is_found_in_a_fade() -> None:
+    """Neither rest nor motion explains the light that comes up; it must not count."""
+    before, now = scene(0, 0) // 2, scene(1.5, 0) // 2 + 20
+    backward, _ = Dis(SIZE)(before, now)
+    assert np.median(inside(backward)[..., 0]) == pytest.approx(-1.5, abs=0.3)
+
+
 def test_a_motion_must_explain_more_than_rest_does() -> None:
-    """Full flow for a full gain, half of it where half of the gain is too little, none for none."""
-    grid, one = identity_grid((60, 50)), np.ones((50, 60, 2), np.float32)
-    wall = np.full((50, 60), 100, np.uint8)
-    assert not at_rest(one, wall, wall, grid).any()
-    ramp = np.tile(np.arange(60, dtype=np.uint8) * 4, (50, 1))
-    moved = np.roll(ramp, -1, 1)
-    flow = one * np.float32([1, 0])
-    np.testing.assert_array_equal(at_rest(flow, ramp, moved, grid)[20:30, 20:30], flow[20:30, 20:30])
+    grid, flow = identity_grid(SIZE), np.full((120, 160, 2), (-2, 0), np.float32)
+    before, now = scene(0, 0), scene(2, 0)
+    np.testing.assert_array_equal(at_rest(flow, before, now, grid)[20:-20, 20:-20], flow[20:-20, 20:-20])
+    assert not at_rest(flow, before, before, grid).any()
+    assert not at_rest(-flow, before, now, grid)[20:-20, 20:-20].any(), "worse than rest"
+    assert not at_rest(flow, before // 2, before // 2 + 20, grid).any(), "light is no motion"

@@ -105,10 +105,11 @@ def test_a_cut_and_a_black_frame_leave_no_trace(plain: Make, tiny: ModuleType) -
     stylizer, first, other = plain(), view(tiny, scene(1)), view(tiny, scene(2))
     for _ in range(3):
         stylizer(first)
-    assert rms(luma(stylizer(other)), luma(other)) < 0.5
+    least = 0.05 * rms(luma(first), luma(other))  # two pictures have spots in common
+    assert rms(luma(stylizer(other)), luma(other)) < least
     black = tiny.flat(16, size=SIZE)
     assert tiny.difference(stylizer(black), black) == 0
-    assert rms(luma(stylizer(first)), luma(first)) < 0.5
+    assert rms(luma(stylizer(first)), luma(first)) < least
 
 
 def test_frames_may_be_dropped_before_the_stylizer(plain: Make, tiny: ModuleType) -> None:
