@@ -18,24 +18,28 @@ def blend(new: Bytes, history: Bytes, weight: Map) -> Bytes:
     return np.asarray(cv2.blendLinear(history, new, weight, 1 - weight), np.uint8)
 
 
-def hold(new: Bytes, history: Map, share: Map, lift: Map) -> Map:
-    """``new + share (bounded history - new) + lift``, float32 ``(h, w)`` in 0..255.
+def hold(new: Bytes, history: Map, share: Map, lift: Map, contrast: tuple[Map, Map] | None = None) -> Map:
+    """``new + share (bounded(gain history + level) - new) + lift``, float32 ``(h, w)`` in 0..255.
 
-    ``new`` is a plane ``(h, w)`` uint8; ``share`` in 0..1 and ``lift`` in bytes are ``(h, w)``.  The history is
-    float32, since at a share of 0.98 bytes would round away all that is new.  It is bounded by the values that
-    the new picture has around each pixel (Karis, High-Quality Temporal Supersampling, 2014): a warp sharp
-    enough to be repeated a hundred times overshoots a little each time.
+    ``new`` is a plane ``(h, w)`` uint8; ``share`` in 0..1, ``lift`` in bytes and the two maps of ``contrast``,
+    ``gain`` and ``level``, are ``(h, w)``.  The history is float32, since at a share of 0.97 bytes would round
+    away most of what is new.  It is bounded by the values that the new picture has around each pixel (Karis,
+    High-Quality Temporal Supersampling, 2014).
     """
     kernel = np.ones((REACH, REACH), np.uint8)
     darkest, brightest = cv2.erode(new, kernel), cv2.dilate(new, kernel)
     held = np.empty_like(history)
     for start in range(0, len(new), ROWS):
         rows = slice(start, start + ROWS)
-        fresh = new[rows].astype(np.float32)
-        bounded = np.minimum(history[rows], brightest[rows].astype(np.float32))
-        bounded = np.maximum(bounded, darkest[rows].astype(np.float32), out=held[rows])
-        bounded -= fresh
-        bounded *= share[rows]
-        bounded += lift[rows]
-        bounded += fresh
+        fresh, result = new[rows].astype(np.float32), held[rows]
+        old = history[rows]
+        if contrast is not None:
+            old = np.multiply(old, contrast[0][rows], out=result)
+            old += contrast[1][rows]
+        np.minimum(old, brightest[rows].astype(np.float32), out=result)
+        np.maximum(result, darkest[rows].astype(np.float32), out=result)
+        result -= fresh
+        result *= share[rows]
+        result += lift[rows]
+        result += fresh
     return held

@@ -16,6 +16,7 @@ from platformdirs import user_cache_dir
 
 from allaprima.kernels.reference.blend import blend, hold
 from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
+from allaprima.kernels.reference.contrast import detail, gain
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.meter import flicker
 from allaprima.kernels.reference.warp import warp
@@ -77,9 +78,9 @@ class CpuBackend:
         while factor < FLOW_FACTOR and min(width, height) // (2 * factor) >= FLOW_SHORT_SIDE:
             factor *= 2
         self._factor = factor
-        small = (width // factor, height // factor)
-        self._dis = Dis(small)
-        self._small_grid = identity_grid(small)
+        self._small_size = (width // factor, height // factor)
+        self._dis = Dis(self._small_size)
+        self._small_grid = identity_grid(self._small_size)
 
     def upload(self, frame: Frame) -> Picture:
         y, u, v = (
@@ -98,38 +99,42 @@ class CpuBackend:
     def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         if previous is None or weight == 0:
             return current
-        positions = self._small_grid + motion.flow + np.float32(0.5)
-        histories, differences = [], []
-        old_planes = previous.exact or tuple(plane.astype(np.float32) for plane in previous.planes)
-        for index, (new, old) in enumerate(zip(current.planes, old_planes, strict=True)):
-            if index < 2:  # both chroma planes share their maps
-                # Positions are linear in the pixel, so enlarging the small map is exact; only within
-                # half a small pixel of the edge is it not, and that lies in the margin.
-                size = (new.shape[1], new.shape[0])
-                scale = np.float32(size[0] / motion.flow.shape[1]), np.float32(size[1] / motion.flow.shape[0])
-                where = cv2.resize(positions * scale - np.float32(0.5), size, interpolation=cv2.INTER_LINEAR)
-            histories.append(warp(old, where, "bicubic" if index == 0 else "bilinear"))
-            differences.append(self._smoothed(new) - self._smoothed(histories[-1]))
-        trust = decided(motion.confidence, *(difference / np.float32(255) for difference in differences))
-        trust *= np.float32(weight)
-        held = []
-        for index, (new, history) in enumerate(zip(current.planes, histories, strict=True)):
-            if index < 2:
-                share = cv2.resize(trust, new.shape[::-1], interpolation=cv2.INTER_LINEAR)
-            lift = trust * differences[index] * np.float32(LIFT)
-            held.append(hold(new, history, share, cv2.resize(lift, new.shape[::-1], interpolation=cv2.INTER_LINEAR)))
-        return replace(current, planes=tuple(cv2.convertScaleAbs(plane) for plane in held), exact=tuple(held))
+        news, olds = _floats(current), previous.exact or _floats(previous)
+        luma, chroma = (self._positions(motion, plane) for plane in news[:2])
+        histories = [warp(olds[0], luma, "bicubic"), warp(olds[1], chroma), warp(olds[2], chroma)]
+        smoothed = [self._smoothed(plane) for plane in histories]
+        differences = [self._smoothed(new) - old for new, old in zip(news, smoothed, strict=True)]
+        trust = np.float32(weight) * decided(motion.confidence, *(d / np.float32(255) for d in differences))
+        shares = [_enlarged(trust, plane) for plane in news[:2]]
+        lifts = [_enlarged(np.float32(LIFT) * trust * d, new) for d, new in zip(differences, news, strict=True)]
+        raised = gain(detail(news[0], self._small_size), detail(histories[0], self._small_size))
+        contrast = (_enlarged(raised, news[0]), _enlarged(smoothed[0] * (1 - raised), news[0]))
+        held = (
+            hold(current.planes[0], histories[0], shares[0], lifts[0], contrast),
+            hold(current.planes[1], histories[1], shares[1], lifts[1]),
+            hold(current.planes[2], histories[2], shares[1], lifts[2]),
+        )
+        return replace(current, planes=tuple(cv2.convertScaleAbs(plane) for plane in held), exact=held)
+
+    def _positions(self, motion: Motion, plane: Map) -> Map:
+        """Where in a plane of the frame before each pixel was: ``(h, w, 2)``, in pixels of the plane.
+
+        Positions are linear in the pixel, so enlarging the small map is exact; only within half a small pixel of
+        the edge is it not, and that lies in the margin.
+        """
+        scale = np.array(plane.shape[::-1], np.float32) / np.array(self._small_size, np.float32)
+        centres = (self._small_grid + motion.flow + np.float32(0.5)) * scale
+        return _enlarged(np.asarray(centres - np.float32(0.5), np.float32), plane)
 
     def flicker(self, previous: Picture, current: Picture, motion: Motion) -> float | None:
         before, now = (self._small(picture.planes[0]).astype(np.float32) for picture in (previous, current))
         return flicker(before, now, self._small_grid + motion.flow, motion.confidence)
 
     def _smoothed(self, plane: Any) -> Map:
-        return np.asarray(cv2.GaussianBlur(self._small(plane).astype(np.float32), None, SMOOTH), np.float32)
+        return np.asarray(cv2.GaussianBlur(self._small(plane), None, SMOOTH), np.float32)
 
     def _small(self, plane: Any) -> Any:
-        height, width = self._small_grid.shape[:2]
-        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+        return cv2.resize(plane, self._small_size, interpolation=cv2.INTER_AREA)
 
     def mix(self, a: Picture, b: Picture, t: float | Map) -> Picture:
         if isinstance(t, np.ndarray):
@@ -217,6 +222,14 @@ def _core() -> Any:
             raise BackendUnavailable(f"OpenVINO cannot start: {error}") from error
         _CORE.append(core)
     return _CORE[0]
+
+
+def _floats(picture: Picture) -> tuple[Map, ...]:
+    return tuple(plane.astype(np.float32) for plane in picture.planes)
+
+
+def _enlarged(small: Map, like: Any) -> Map:
+    return np.asarray(cv2.resize(small, like.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _padded(side: int) -> int:
