@@ -18,13 +18,13 @@ def blend(new: Bytes, history: Bytes, weight: Map) -> Bytes:
     return np.asarray(cv2.blendLinear(history, new, weight, 1 - weight), np.uint8)
 
 
-def hold(new: Bytes, history: Map, share: Map, lift: Map, contrast: tuple[Map, Map] | None = None) -> Map:
-    """``new + share (bounded(gain history + level) - new) + lift``, float32 ``(h, w)`` in 0..255.
+def hold(new: Bytes, history: Map, share: Map, level: Map, gain: Map | None = None) -> Map:
+    """``new + share (bounded(gain history + level) - new)``, float32 ``(h, w)`` in 0..255.
 
-    ``new`` is a plane ``(h, w)`` uint8; ``share`` in 0..1, ``lift`` in bytes and the two maps of ``contrast``,
-    ``gain`` and ``level``, are ``(h, w)``.  The history is float32, since at a share of 0.97 bytes would round
-    away most of what is new.  It is bounded by the values that the new picture has around each pixel (Karis,
-    High-Quality Temporal Supersampling, 2014).
+    ``new`` is a plane ``(h, w)`` uint8; ``share`` in 0..1, ``gain`` (1 if it is not given) and ``level`` in bytes
+    are ``(h, w)``.  The history is float32, since at a share of 0.97 bytes would round away most of what is new.
+    It is bounded by the values that the new picture has around each pixel (Karis, High-Quality Temporal
+    Supersampling, 2014).
     """
     kernel = np.ones((REACH, REACH), np.uint8)
     darkest, brightest = cv2.erode(new, kernel), cv2.dilate(new, kernel)
@@ -32,14 +32,14 @@ def hold(new: Bytes, history: Map, share: Map, lift: Map, contrast: tuple[Map, M
     for start in range(0, len(new), ROWS):
         rows = slice(start, start + ROWS)
         fresh, result = new[rows].astype(np.float32), held[rows]
-        old = history[rows]
-        if contrast is not None:
-            old = np.multiply(old, contrast[0][rows], out=result)
-            old += contrast[1][rows]
-        np.minimum(old, brightest[rows].astype(np.float32), out=result)
+        if gain is None:
+            np.add(history[rows], level[rows], out=result)
+        else:
+            np.multiply(history[rows], gain[rows], out=result)
+            result += level[rows]
+        np.minimum(result, brightest[rows].astype(np.float32), out=result)
         np.maximum(result, darkest[rows].astype(np.float32), out=result)
         result -= fresh
         result *= share[rows]
-        result += lift[rows]
         result += fresh
     return held

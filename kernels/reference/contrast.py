@@ -14,24 +14,30 @@ STEP = 0.05
 """Most that contrast is changed by in one frame."""
 
 
-def detail(luma: Map, small: tuple[int, int]) -> Map:
-    """How much detail there is around each pixel of a small picture ``(w, h)``: ``(h, w)`` float32.
+def gain(new: Map, history: Map, weight: float, small: tuple[int, int]) -> Map:
+    """By how much to raise the history's contrast, 0.95 to 1.05: ``(h, w)`` float32 for a small picture ``(w, h)``.
 
-    The mean square of the Laplacian at half the size of ``luma`` ``(H, W)``, float32 in bytes.  At half
-    size, because what flickers from pixel to pixel is no stroke.
+    ``new`` and ``history`` are luma ``(H, W)`` float32 in bytes, ``weight`` the history's share in their blend.
+    Detail is the mean square of the Laplacian at half the size: what flickers from pixel to pixel is no stroke.
+    A warp blurs or sharpens a little, and the blend of two textures that differ has less contrast than either.
+    Within seconds that grows to fog or to stripes, each a frame's error to the hundredth power, so it is
+    measured and made good frame by frame.  For detail a and b, and c of the difference, a blend keeps
+    ``1 - w (1 - w) c / a`` of the detail where a = b; half of that is its contrast, to first order.
     """
+    fresh, old = (_edges(luma) for luma in (new, history))
+    a, b, c = (_summed(edges, small) for edges in (fresh, old, fresh - old))
+    a += np.float32(NOISE)
+    b += np.float32(NOISE)
+    ratio = cv2.sqrt(a / b) * (1 + np.float32((1 - weight) / 2) * c / a)
+    return np.asarray(np.clip(ratio, 1 - STEP, 1 + STEP), np.float32)
+
+
+def _edges(luma: Map) -> Map:
     height, width = luma.shape
     half = cv2.resize(luma, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-    edges = cv2.Laplacian(half, cv2.CV_32F)
+    return np.asarray(cv2.Laplacian(half, cv2.CV_32F), np.float32)
+
+
+def _summed(edges: Map, small: tuple[int, int]) -> Map:
     energy = cv2.resize(cv2.multiply(edges, edges), small, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(energy, None, AROUND), np.float32)
-
-
-def gain(new: Map, history: Map) -> Map:
-    """By how much to raise the history's contrast, 0.95 to 1.05, given the `detail` of both.
-
-    A warp blurs or sharpens a little.  Within seconds that grows to fog or to stripes, each a frame's error to
-    the hundredth power, so it is measured and made good frame by frame.
-    """
-    ratio = cv2.sqrt((new + np.float32(NOISE)) / (history + np.float32(NOISE)))
-    return np.asarray(np.clip(ratio, 1 - STEP, 1 + STEP), np.float32)

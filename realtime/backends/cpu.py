@@ -16,7 +16,7 @@ from platformdirs import user_cache_dir
 
 from allaprima.kernels.reference.blend import blend, hold
 from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
-from allaprima.kernels.reference.contrast import detail, gain
+from allaprima.kernels.reference.contrast import gain
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.meter import flicker
 from allaprima.kernels.reference.warp import warp
@@ -104,15 +104,16 @@ class CpuBackend:
         histories = [warp(olds[0], luma, "bicubic"), warp(olds[1], chroma), warp(olds[2], chroma)]
         smoothed = [self._smoothed(plane) for plane in histories]
         differences = [self._smoothed(new) - old for new, old in zip(news, smoothed, strict=True)]
-        trust = np.float32(weight) * decided(motion.confidence, *(d / np.float32(255) for d in differences))
-        shares = [_enlarged(trust, plane) for plane in news[:2]]
-        lifts = [_enlarged(np.float32(LIFT) * trust * d, new) for d, new in zip(differences, news, strict=True)]
-        raised = gain(detail(news[0], self._small_size), detail(histories[0], self._small_size))
-        contrast = (_enlarged(raised, news[0]), _enlarged(smoothed[0] * (1 - raised), news[0]))
+        share = np.float32(weight) * decided(motion.confidence, *(d / np.float32(255) for d in differences))
+        shares = [_enlarged(share, plane) for plane in news[:2]]
+        levels = [np.float32(LIFT) * difference for difference in differences]
+        contrast = gain(news[0], histories[0], weight, self._small_size)
+        levels[0] += smoothed[0] * (1 - contrast)  # the contrast is raised about the smoothed picture
+        large = [_enlarged(level, plane) for level, plane in zip(levels, news, strict=True)]
         held = (
-            hold(current.planes[0], histories[0], shares[0], lifts[0], contrast),
-            hold(current.planes[1], histories[1], shares[1], lifts[1]),
-            hold(current.planes[2], histories[2], shares[1], lifts[2]),
+            hold(current.planes[0], histories[0], shares[0], large[0], _enlarged(contrast, news[0])),
+            hold(current.planes[1], histories[1], shares[1], large[1]),
+            hold(current.planes[2], histories[2], shares[1], large[2]),
         )
         return replace(current, planes=tuple(cv2.convertScaleAbs(plane) for plane in held), exact=held)
 

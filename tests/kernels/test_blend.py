@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from allaprima.kernels.reference.blend import REACH, ROWS, blend, hold
 
+KERNEL = np.ones((REACH, REACH), np.uint8)
 RNG = np.random.default_rng(0)
 NEW, HISTORY = RNG.integers(0, 256, (2, 20, 36), np.uint8)
 
@@ -76,14 +78,15 @@ def test_a_share_of_0_is_the_new_picture_and_of_1_the_history() -> None:
 
 
 @pytest.mark.parametrize("height", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 5])
-def test_every_row_is_new_plus_share_times_difference_plus_lift(height: int) -> None:
+def test_every_row_is_new_plus_its_share_of_the_difference(height: int) -> None:
     rng = np.random.default_rng(height)
     new = rng.integers(60, 180, (height, 40), np.uint8)
     history = rng.uniform(100, 110, new.shape).astype(np.float32)
-    share, lift = rng.uniform(0, 1, new.shape).astype(np.float32), rng.uniform(-5, 5, new.shape).astype(np.float32)
-    lowest, highest = new.min(), new.max()
-    expected = new + share * (np.clip(history, lowest, highest) - new) + lift
-    np.testing.assert_allclose(hold(new, history, share, lift), expected, atol=1e-3)
+    share, gain = (rng.uniform(low, 1.1, new.shape).astype(np.float32).clip(0, 1.1) for low in (0, 0.9))
+    level = rng.uniform(-5, 5, new.shape).astype(np.float32)
+    for raised, given in ((history + level, None), (gain * history + level, gain)):
+        bounded = np.clip(raised, cv2.erode(new, KERNEL), cv2.dilate(new, KERNEL))
+        np.testing.assert_allclose(hold(new, history, share, level, given), new + share * (bounded - new), atol=1e-3)
 
 
 def test_history_is_bounded_by_what_the_new_picture_has_nearby() -> None:
