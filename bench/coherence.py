@@ -19,6 +19,12 @@ Mask = NDArray[np.bool_]
 HIDDEN_GROWS_PX = 2
 """Pixels around an exact occlusion that are left out as well: there a bilinear sample sees both sides."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LOW_PASS = 17
+"""Side of the box, pixels, that strokes vanish in: what is left is color in the wrong place."""
+BORDER = 8
+"""Pixels along the border where what is hidden came in from outside, and was behind nothing."""
+LAG_REACH = 2
+"""Frames before and after that a picture is compared with to find its lag."""
 
 
 def warp(previous: Picture, flow: Flow) -> Picture:
@@ -82,10 +88,15 @@ def sharpness(picture: Picture, half: bool = False) -> float:
     return float(cv2.Laplacian(gray, cv2.CV_32F).var())
 
 
+def mean_sharpness(pictures: Sequence[Picture], half: bool = False) -> float:
+    """`sharpness`, its mean over time."""
+    return float(np.mean([sharpness(each, half) for each in pictures]))
+
+
 def sharpness_ratio(pictures: Sequence[Picture], reference: Sequence[Picture], half: bool = False) -> float:
     """Of the means over time: 1 is as sharp as the reference, less is blurred."""
-    own, other = (np.mean([sharpness(each, half) for each in some]) for some in (pictures, reference))
-    return float(own / other) if other else 1.0
+    other = mean_sharpness(reference, half)
+    return mean_sharpness(pictures, half) / other if other else 1.0
 
 
 def shimmer(pictures: Sequence[Picture]) -> float:
@@ -106,3 +117,67 @@ def frames_to_recover(run: Sequence[Picture], fresh: Sequence[Picture], toleranc
     far = [index for index, pair in enumerate(zip(run, fresh, strict=True)) if distance(*pair) > tolerance]
     recovered = far[-1] + 1 if far else 0
     return recovered if recovered < len(run) else None
+
+
+# ---- history in the wrong place ----
+
+
+def low_passed(picture: Picture) -> Picture:
+    """The mean over a box of `LOW_PASS` pixels, same shape."""
+    return np.asarray(cv2.boxFilter(picture, -1, (LOW_PASS, LOW_PASS)), np.float32)
+
+
+def low_passed_distance(a: Picture, b: Picture) -> float:
+    """Root mean square of the low-passed difference."""
+    return distance(low_passed(a - b), np.zeros_like(a))
+
+
+def disoccluded(hidden: Mask) -> Mask:
+    """Of the hidden pixels those that something else stood before: not the ones near the border."""
+    inner = np.zeros_like(hidden)
+    inside = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+    inner[inside] = hidden[inside]
+    return inner
+
+
+def ghosting(
+    pictures: Sequence[Picture], reference: Sequence[Picture], masks: Sequence[Mask]
+) -> tuple[float | None, float]:
+    """Root mean square of the low-passed difference to per-frame painting, over all frames (0..1).
+
+    First inside the masks (`disoccluded`; None where they are empty), where whatever is not painted anew shows
+    what stood before; then over all pixels, where it is history that is out of date.
+    """
+    inside, everywhere, seen, all_ = 0.0, 0.0, 0, 0
+    for picture, other, mask in zip(pictures, reference, masks, strict=True):
+        square = np.square(low_passed(picture - other), dtype=np.float64)
+        inside, seen = inside + float(square[mask].sum()), seen + 3 * int(np.count_nonzero(mask))
+        everywhere, all_ = everywhere + float(square.sum()), all_ + square.size
+    return (inside / seen) ** 0.5 if seen else None, (everywhere / all_) ** 0.5
+
+
+def lag(pictures: Sequence[Picture], reference: Sequence[Picture]) -> float | None:
+    """Frames by which pictures of an even motion are late: 0 is none, 1 shows what per-frame painting showed
+    one frame ago; None for fewer than five pictures.
+
+    Low-passed luma is correlated (Pearson) with the reference's from two frames before to two after; the peak
+    of a parabola through the best and its neighbors tells fractions of a frame.
+    """
+    gray = [[low_passed(each @ LUMA) for each in some] for some in (pictures, reference)]
+    middle = range(LAG_REACH, len(gray[0]) - LAG_REACH)
+    if not middle:
+        return None
+    shifts = range(-LAG_REACH, LAG_REACH + 1)
+    fits = [float(np.mean([_correlation(gray[0][t], gray[1][t + shift]) for t in middle])) for shift in shifts]
+    best = int(np.argmax(fits))
+    if best in (0, len(fits) - 1):
+        return float(-shifts[best])
+    before, at, after = fits[best - 1 : best + 2]
+    bend = before - 2 * at + after
+    return -(shifts[best] + (0.5 * (before - after) / bend if bend else 0.0))
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    power = float(np.square(a, dtype=np.float64).sum() * np.square(b, dtype=np.float64).sum())
+    return float((a * b).sum(dtype=np.float64)) / power**0.5 if power else 0.0

@@ -99,6 +99,12 @@ def test_sharpness_at_half_size_does_not_see_a_screen_door() -> None:
     assert coherence.sharpness(door, half=True) == pytest.approx(0, abs=1e-9)
 
 
+def test_mean_sharpness_is_over_time(rng: np.random.Generator) -> None:
+    picture = texture(rng)
+    own = coherence.sharpness(picture)
+    assert coherence.mean_sharpness([picture, 0.5 * picture]) == pytest.approx(own * 1.25 / 2, rel=1e-3)
+
+
 def test_shimmer_is_the_deviation_over_time(rng: np.random.Generator) -> None:
     still = texture(rng)
     assert coherence.shimmer([still, still, still]) == 0
@@ -111,3 +117,52 @@ def test_recovery_is_the_frame_from_which_on_all_are_close() -> None:
     assert coherence.frames_to_recover(run, fresh, 0.01) == 4
     assert coherence.frames_to_recover(fresh, fresh, 0.01) == 0
     assert coherence.frames_to_recover(run[:4], fresh[:4], 0.01) is None
+
+
+# ---- history in the wrong place ----
+
+
+def test_disoccluded_is_not_what_came_in_from_outside() -> None:
+    hidden = NOTHING_HIDDEN.copy()
+    hidden[:, :20] = True
+    found = coherence.disoccluded(hidden)
+    assert found[8:-8, 8:20].all()
+    assert found.sum() == (SIZE[0] - 16) * 12
+
+
+def test_ghosting_is_what_is_left_where_something_stood() -> None:
+    reference = [np.full((*SIZE, 3), 0.5, np.float32)] * 2
+    ghost = reference[0].copy()
+    ghost[:, :48] += 0.2
+    mask = NOTHING_HIDDEN.copy()
+    mask[:, 10:20] = True  # further than the box reaches from where the ghost ends
+    inside, everywhere = coherence.ghosting([reference[0], ghost], reference, [NOTHING_HIDDEN, mask])
+    assert inside == pytest.approx(0.2, rel=1e-4)
+    assert everywhere == pytest.approx(0.2 / 2, rel=0.05)  # half of the pixels of half of the frames
+    assert coherence.ghosting([ghost], reference[:1], [NOTHING_HIDDEN])[0] is None
+
+
+def test_strokes_are_no_ghosts(rng: np.random.Generator) -> None:
+    even = np.full((*SIZE, 3), 0.5, np.float32)
+    strokes = even + 0.2 * np.sign(rng.random((*SIZE, 1)).astype(np.float32) - 0.5)
+    assert coherence.distance(strokes, even) == pytest.approx(0.2)
+    assert coherence.ghosting([strokes], [even], [~NOTHING_HIDDEN])[0] < 0.02
+    assert coherence.low_passed_distance(strokes, even) < 0.02
+    assert coherence.low_passed_distance(even + 0.2, even) == pytest.approx(0.2, rel=1e-4)
+
+
+@pytest.fixture
+def pan(rng: np.random.Generator) -> list[np.ndarray]:
+    wide = cv2.GaussianBlur(rng.random((SIZE[0], 200, 3), np.float32), (0, 0), 3)
+    return [wide[:, 8 * t : 8 * t + SIZE[1]] for t in range(10)]
+
+
+@pytest.mark.parametrize("late", [-1, 0, 1, 2])
+def test_lag_counts_frames(pan: list[np.ndarray], late: int) -> None:
+    assert coherence.lag(pan[2 - late : 8 - late], pan[2:8]) == pytest.approx(late, abs=0.1)
+
+
+def test_the_mean_of_two_frames_is_half_a_frame_late(pan: list[np.ndarray]) -> None:
+    means = [(now + before) / 2 for now, before in zip(pan[1:], pan, strict=False)]
+    assert coherence.lag(means, pan[1:]) == pytest.approx(0.5, abs=0.1)
+    assert coherence.lag(means[:4], pan[1:5]) is None

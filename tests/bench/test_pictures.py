@@ -104,7 +104,7 @@ def test_the_auto_encoder_is_taken_before_the_engine_fades_to_the_input(
     assert pictures.identity(stylizer, given) > 40
     used: list[float] = []
 
-    def darker(net: Any, picture: Any, motion: Any, filters: Any, strength: float, blend: Any, region: Any) -> Any:
+    def darker(net: Any, picture: Any, filters: Any, strength: float, region: Any) -> Any:
         used.append(strength)
         return replace(picture, planes=(picture.planes[0] - np.uint8(11), *picture.planes[1:]))
 
