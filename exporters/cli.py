@@ -138,7 +138,7 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle that `export` wrote.")],
     pictures: Annotated[list[Path] | None, typer.Argument(help="Pictures to paint. Not set: a built-in scene.")] = None,
 ) -> None:
-    """Compare what torch and the engine's runtime paint; fails where they differ more than they may."""
+    """Compare what torch, the exported nets and the engine paint; fails where they differ more than they may."""
     _verify(bundle, pictures or [])
 
 

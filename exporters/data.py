@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
@@ -164,6 +165,10 @@ def _srgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+CONTRAST = (0.15, 0.8)
+"""What of its contrast a dimmed crop keeps, least and most."""
+JPEG_QUALITY = (25, 60)
+"""Of a dimmed crop that is compressed, least and most."""
 SCENES = (("landscape", 2), ("landscape", 210), ("cut", 20), ("cut", 100))
 """Built-in scenes and the frames of them that serve as photos."""
 
@@ -190,9 +195,32 @@ def load_photos(folder: Path, prefixes: list[str], short_side: int, limit: int |
     return [load_picture(p, short_side) for p in files[::step]]
 
 
-def random_crops(photos: list[Tensor], count: int, side: int, chance: random.Random) -> Tensor:
-    """``(count, 3, side, side)`` in 0..1: crops, mirrored half of the time, at varied exposure."""
-    return torch.stack([_crop(chance.choice(photos), side, chance) for _ in range(count)])
+def random_crops(
+    photos: list[Tensor], count: int, side: int, chance: random.Random, dimmed_share: float = 0.0
+) -> Tensor:
+    """``(count, 3, side, side)`` in 0..1: crops, mirrored half of the time, at varied exposure.
+
+    ``dimmed_share`` in 0..1 of them go through `dimmed`.
+    """
+    crops = [_crop(chance.choice(photos), side, chance) for _ in range(count)]
+    if dimmed_share > 0:  # a share of 0 draws nothing
+        crops = [dimmed(crop, chance) if chance.random() < dimmed_share else crop for crop in crops]
+    return torch.stack(crops)
+
+
+def dimmed(crop: Tensor, chance: random.Random) -> Tensor:
+    """A crop ``(3, H, W)`` in 0..1 as in a fade, in fog or badly lit, in 8 bits; half of the time as JPEG leaves it.
+
+    On such frames a net that saw none paints the encoder's blocks of 8 pixels, and bands, which instance norm
+    enlarges.
+    """
+    contrast, level = chance.uniform(*CONTRAST), chance.random() ** 2  # squared: black is what most fades start from
+    array = ((level + contrast * (crop - level)) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    if chance.random() < 0.5:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, chance.randint(*JPEG_QUALITY)]
+        _, file = cv2.imencode(".jpg", array[..., ::-1], quality)
+        array = cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1]
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))).float() / 255
 
 
 def _crop(photo: Tensor, side: int, chance: random.Random) -> Tensor:

@@ -1,4 +1,4 @@
-"""A made-up next frame: how a picture moves, and its features with it.
+"""A made-up next frame: how a picture moves.
 
 Steadiness is learned without videos (ReReVST, Wang et al. 2020, section 3.3): a smooth random motion of a
 photo stands in for the camera's.
@@ -14,8 +14,6 @@ from allaprima.exporters.networks import pack, unpack
 
 MARGIN = 16
 """Pixels of repeated edge around a picture, as the engine pads its frames."""
-STEP = 4
-"""Pixels of the picture to one of the feature maps."""
 
 
 def widened(packed: Tensor) -> Tensor:
@@ -53,15 +51,3 @@ def sample(picture: Tensor, where: Tensor) -> Tensor:
     size = where.new_tensor([picture.shape[3], picture.shape[2]])
     grid = (where + 0.5) * 2 / size - 1
     return F.grid_sample(picture, grid, mode="bicubic", padding_mode="border", align_corners=False)
-
-
-def moved_features(features: Tensor, where: Tensor, like: Tensor) -> Tensor:
-    """Features of a widened picture at the positions of `random_motion`, bilinear as in the engine."""
-    motion = (where - pixel_grid(where.shape[1]).to(where.device)).permute(0, 3, 1, 2)
-    wide = F.pad(motion, (MARGIN,) * 4, mode="replicate").permute(0, 2, 3, 1)
-    positions = wide + pixel_grid(wide.shape[1]).to(where.device)
-    positions = F.interpolate(positions.permute(0, 3, 1, 2), size=like.shape[2:], mode="area").permute(0, 2, 3, 1)
-    pixels = STEP * where.new_tensor([features.shape[3], features.shape[2]])
-    grid = (positions + 0.5) * 2 / pixels - 1
-    moved = F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return moved.to(like.dtype)

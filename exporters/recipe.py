@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from torch import nn
 
 from allaprima.exporters.networks import DEEP, FINE
@@ -50,6 +50,7 @@ class TrainConfig(_Table):
     artwork_side: int = 480
     crop: int = 288
     batch: int = 3
+    dimmed: float = Field(0.2, ge=0, le=1)
     seed: int = 1
     learning_rate: float = 1.5e-3
     content: float = 1.0
@@ -63,6 +64,8 @@ class TrainConfig(_Table):
     fine: int = FINE
     stages: list[Stage] = Field(min_length=1)
     styles: dict[str, Path] = Field(min_length=1)
+    emphasis: dict[str, float] = {}
+    """Factors of single styles' style loss; 1 where nothing is said."""
     cards: dict[str, Card] = {}
 
     @field_validator("styles")
@@ -72,6 +75,14 @@ class TrainConfig(_Table):
             if not NAME.fullmatch(name) or hasattr(nn.ModuleDict, name):
                 raise ValueError(f"{name!r} cannot be the name of a style")
         return styles
+
+    @field_validator("emphasis")
+    @classmethod
+    def _emphasis_is_of_styles(cls, emphasis: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        styles = info.data.get("styles", emphasis)  # not there where they are a mistake themselves
+        if unknown := emphasis.keys() - styles.keys():
+            raise ValueError(f"there is no style {min(unknown)!r}")
+        return emphasis
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
@@ -85,7 +96,8 @@ class TrainConfig(_Table):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"{path}: {where}: {first['msg']}", "see exporters/studio.toml") from error
+            why = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{path}: {where}: {why}", "see exporters/studio.toml") from error
 
     def of(self, stage: Stage, key: str) -> float:
         value = getattr(stage, key)

@@ -4,7 +4,7 @@ import ctypes
 import os
 import pickle
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from allaprima.exporters import losses
 from allaprima.exporters.data import load_photos, random_crops, read_artwork
-from allaprima.exporters.motion import MARGIN, moved_features, random_motion, sample, widened
+from allaprima.exporters.motion import MARGIN, random_motion, sample, widened
 from allaprima.exporters.networks import Generator, PaperStyleBank, StyleBankNet
 from allaprima.exporters.recipe import Stage, TrainConfig
 from allaprima.exporters.vgg import Features, LossNetwork
@@ -91,7 +91,8 @@ class Trainer:
         self._set_rate(stage)
         chance = random.Random(f"{self.config.seed} {self.done}")
         torch.manual_seed(self.config.seed * 1_000_003 + self.done)
-        photos = random_crops(self.photos, self.config.batch, self.config.crop, chance).to(self.device)
+        photos = random_crops(self.photos, self.config.batch, self.config.crop, chance, self.config.dimmed)
+        photos = photos.to(self.device)
         identity = self.config.every_third_identity and self.done % 3 == 2
         terms = self._identity_terms(photos) if identity else self._style_terms(photos, stage, chance)
         loss = torch.stack(list(terms.values())).sum()
@@ -137,20 +138,15 @@ class Trainer:
         """L1 between the painted photos, moved, and the moved photos painted (ReReVST, Wang et al. 2020).
 
         The next frame is made up: a smooth random motion, sensor noise, and a smaller view, so that the
-        border of one picture is the inside of the other.  Half of the time it is painted with the history
-        of features that the engine can blend in.  So strokes learn to move with the picture, noise to
-        stay unseen, and the border to look like the inside.
+        border of one picture is the inside of the other.  So strokes learn to move with the picture, noise
+        to stay unseen, and the border to look like the inside.
         """
         rim = self._rim
         side = (self.config.crop - 2 * rim) // 8 * 8
         where = random_motion(len(photos), self.config.crop, side, chance, torch.Generator().manual_seed(self.done))
         moved = sample(photos, where.to(photos.device))
         noisy = moved + torch.randn_like(moved) * chance.uniform(0.002, 0.015)
-        packed = losses.pack_rgb(noisy)
-        history = None
-        if chance.random() < 0.5:
-            history = (losses.pack_rgb(photos), where.to(photos.device), chance.uniform(0.3, 0.9))
-        again = losses.unpack_rgb(paint(self.generator, packed, list(styles), history))
+        again = losses.unpack_rgb(paint(self.generator, losses.pack_rgb(noisy), list(styles)))
         difference = (sample(rgb, where.to(rgb.device)) - again).abs()
         weight = torch.full((side, side), 3.0, device=rgb.device)
         band = min(BAND, side // 8)
@@ -164,7 +160,7 @@ class Trainer:
     def _judge_of(self, stage: Stage) -> "Judge":
         if self._judge is None or self._judge[0] != stage.loss_network:
             artworks = {name: read_artwork(path, self.config.artwork_side) for name, path in self.config.styles.items()}
-            judge = Judge(LossNetwork(stage.loss_network, device=self.device), artworks)
+            judge = Judge(LossNetwork(stage.loss_network, device=self.device), artworks, self.config.emphasis)
             self._judge = (stage.loss_network, judge)
         return self._judge[1]
 
@@ -200,26 +196,10 @@ class Trainer:
         self.done = state["done"]
 
 
-def paint(
-    generator: StyleBankNet,
-    packed: Tensor,
-    styles: Sequence[str | None],
-    history: tuple[Tensor, Tensor, float] | None = None,
-) -> Tensor:
-    """The generator as the engine runs it: with a margin around the picture, in bf16.
-
-    ``history`` is the packed picture before, where in it each pixel was (as `random_motion` gives it), and
-    the share of its features in the blend.
-    """
+def paint(generator: StyleBankNet, packed: Tensor, styles: Sequence[str | None]) -> Tensor:
+    """The generator as the engine runs it: with a margin around the picture, in bf16."""
     with torch.autocast(packed.device.type, dtype=torch.bfloat16):
-        maps = generator.features(widened(packed))
-        if history is not None:
-            before, where, share = history
-            maps = tuple(
-                new + share * (moved_features(old, where, new) - new)
-                for new, old in zip(maps, generator.features(widened(before)), strict=True)
-            )
-        output = generator.decoder(*generator.styled(maps, styles))
+        output = generator(widened(packed), styles)
     cut = MARGIN // 4
     return output.float()[..., cut:-cut, cut:-cut]
 
@@ -250,10 +230,13 @@ def tune_allocator() -> None:
 
 
 class Judge:
-    """A loss network and what the artworks look like to it."""
+    """A loss network and what the artworks look like to it; ``emphasis`` is each one's factor, else 1."""
 
-    def __init__(self, network: LossNetwork, artworks: dict[str, Tensor]) -> None:
+    def __init__(
+        self, network: LossNetwork, artworks: dict[str, Tensor], emphasis: Mapping[str, float] | None = None
+    ) -> None:
         self.network = network
+        self.emphasis = dict(emphasis or {})
         self.artworks = {name: self._statistics(picture) for name, picture in artworks.items()}
 
     def __call__(self, rgb: Tensor, photos: Tensor, styles: list[str]) -> tuple[Tensor, Tensor]:
@@ -264,7 +247,8 @@ class Judge:
         with torch.no_grad():
             wanted = self.network(photos, layer)[layer]
         content = losses.content_loss(features[f"1/{layer}"], wanted)
-        return content, losses.style_loss(features, losses.stack([self.artworks[name] for name in styles])).mean()
+        style = losses.style_loss(features, losses.stack([self.artworks[name] for name in styles]))
+        return content, (style * style.new_tensor([self.emphasis.get(name, 1.0) for name in styles])).mean()
 
     def features(self, rgb: Tensor) -> Features:
         """Features by ``"scale/layer"`` of the picture and of the picture halved."""

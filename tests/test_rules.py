@@ -29,6 +29,9 @@ MAY_IMPORT = {
         "allaprima.realtime.steering",
         "allaprima.realtime.sources.scenes",
         "allaprima.realtime.backends.cpu",
+        "allaprima.realtime.frame",
+        "allaprima.realtime.rgb",
+        "allaprima.realtime.stylizer",
         "allaprima.kernels.reference",
     ),
 }

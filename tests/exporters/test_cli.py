@@ -47,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     scenes = data.scene_pictures
     monkeypatch.setattr(data, "scene_pictures", lambda *how: asked.append(how) or scenes(64, 1))
-    monkeypatch.setattr("allaprima.exporters.verify.best_precision", lambda: "f32")
+    monkeypatch.setattr("allaprima.realtime.backends.cpu.best_precision", lambda: "f32")
     return asked
 
 
@@ -193,7 +193,7 @@ def test_export_writes_a_bundle_with_cards_and_previews_and_compares_it(
     assert code == 0
     *rows, last = out.splitlines()
     assert last == str(tmp_path / "mine")
-    assert [row.split()[0] for row in rows] == ["style", "ink", "wax"]
+    assert [row.split()[0] for row in rows] == ["style", *["ink"] * 3, *["wax"] * 3]
     assert all(row.endswith("ok") for row in rows[1:])
     bundle = Bundle(tmp_path / "mine")
     assert (bundle.manifest.name, bundle.manifest.version, bundle.manifest.default_style) == ("mine", "9", "ink")
@@ -229,7 +229,7 @@ def test_an_export_that_paints_otherwise_than_the_checkpoint_fails(
     monkeypatch.setattr(export, "export_bundle", wrong)
     code, out, err = type_("export", trained, tmp_path / "mine", "--config", tmp_path / "tiny.toml")
     assert code == 5
-    assert [row.split()[-1] for row in out.splitlines()] == ["limit", "ok", "FAILED"]
+    assert [row.split()[-1] for row in out.splitlines() if "engine" not in row] == ["limit", "ok", "FAILED"]
     assert "does not paint what torch paints: wax" in err
 
 
@@ -238,7 +238,9 @@ def test_verify_shows_a_table_and_is_content_with_a_right_bundle(
 ) -> None:
     code, out, _ = type_("verify", narrow)
     assert code == 0
-    assert [row.split()[:3] for row in out.splitlines()[1:]] == [[n, "openvino", "f32"] for n in ("ink", "oil")]
+    runtimes = ("openvino f32", "engine BT.601 f32", "engine BT.709 f32")
+    expected = [[style, *runtime.split()] for style in ("ink", "oil") for runtime in runtimes]
+    assert [row.split()[: len(words)] for row, words in zip(out.splitlines()[1:], expected, strict=True)] == expected
     assert quick == [(360, 1)]
     code, other, _ = type_("verify", narrow, photos / "b_1.png", photos / "a_1.png")
     assert (code, quick) == (0, [(360, 1)])

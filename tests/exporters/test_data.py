@@ -14,7 +14,14 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 from PIL import Image, ImageCms  # noqa: E402
 
 from allaprima.exporters import data  # noqa: E402
-from allaprima.exporters.data import load_photos, load_picture, random_crops, read_artwork, scene_pictures  # noqa: E402
+from allaprima.exporters.data import (  # noqa: E402
+    dimmed,
+    load_photos,
+    load_picture,
+    random_crops,
+    read_artwork,
+    scene_pictures,
+)
 from allaprima.realtime.errors import ConfigError  # noqa: E402
 
 
@@ -308,3 +315,56 @@ def test_a_photo_of_just_the_crops_size_is_used_whole(ramps: list[Any]) -> None:
     whole = ramps[0][:, :64, :64]
     crops = random_crops([whole], 8, 64, random.Random(0))
     assert any(torch.allclose(crop * 255, whole.float(), atol=1e-3) for crop in crops)
+
+
+def test_a_share_of_the_crops_is_dimmed_and_the_others_are_as_without_it(ramps: list[Any]) -> None:
+    plain, some, none = (random_crops(ramps, 200, 64, random.Random(3), *share) for share in ((), (0.3,), (0.0,)))
+    assert torch.equal(none, plain)
+    same = [torch.equal(a, b) for a, b in zip(some, plain, strict=True)]
+    assert 110 < sum(same) < 170
+    assert torch.equal(some, random_crops(ramps, 200, 64, random.Random(3), 0.3)), "a resumed training sees the same"
+
+
+def test_a_dimmed_crop_is_flatter_in_range_and_in_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brightness follows the crop's own: what is left of its contrast, and the gray level that it shrinks to."""
+    monkeypatch.setattr(data.cv2, "imencode", lambda name, array, how: (True, array))
+    monkeypatch.setattr(data.cv2, "imdecode", lambda array, how: array)
+    crop = torch.linspace(0, 1, 256).expand(3, 8, 256)
+    found = [dimmed(crop, random.Random(seed)) for seed in range(100)]
+    for one in found:
+        assert one.shape == crop.shape
+        torch.testing.assert_close(one * 255, (one * 255).round(), atol=1e-4, rtol=0)
+        straight = torch.linspace(one[0, 0, 0].item(), one[0, 0, -1].item(), 256)
+        assert (one - straight).abs().max() <= 1.01 / 255
+        assert 0.14 < one[0, 0, -1] - one[0, 0, 0] < 0.81
+    assert min(one.min() for one in found) >= 0
+    assert max(one.max() for one in found) <= 1
+    levels = [one.mean() for one in found]
+    assert min(levels) < 0.2
+    assert max(levels) > 0.7
+    assert 3 * sum(level < 0.5 for level in levels) > 2 * len(levels), "mostly dark"
+
+
+def test_half_of_the_dimmed_crops_go_through_a_bad_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, qualities = data.cv2.imencode, list[int]()
+
+    def counted(name: str, array: Any, how: list[int]) -> Any:
+        assert (name, how[0]) == (".jpg", data.cv2.IMWRITE_JPEG_QUALITY)
+        qualities.append(how[1])
+        return encode(name, array, how)
+
+    monkeypatch.setattr(data.cv2, "imencode", counted)
+    noise = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.4
+    crop = noise + torch.tensor([0.6, 0.3, 0.0]).view(3, 1, 1)
+    rough = []
+    for seed in range(60):
+        before = len(qualities)
+        one = dimmed(crop, random.Random(seed))
+        red, green, blue = one.mean((1, 2))
+        assert red > green > blue, "channels keep their places"
+        if len(qualities) > before:
+            rough.append((one[:, 1:] - one[:, :-1]).abs().mean() / (crop[:, 1:] - crop[:, :-1]).abs().mean())
+    assert 20 < len(qualities) < 40
+    assert 25 <= min(qualities) < 30
+    assert 55 < max(qualities) <= 60
+    assert max(rough) < 0.8 * data.CONTRAST[1], "fine detail is gone, by more than the contrast"

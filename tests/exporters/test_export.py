@@ -11,12 +11,14 @@ import openvino as ov
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
-pytest.importorskip("onnx", reason="export needs onnx: pip install 'allaprima[train]'")
+onnx = pytest.importorskip("onnx", reason="export needs onnx: pip install 'allaprima[train]'")
 
 from allaprima.exporters.export import FoldedDecoder, export_bundle, load_bundle, paint_pictures, save_previews  # noqa: E402
 from allaprima.exporters.networks import Generator, PaperStyleBank, pack, unpack  # noqa: E402
-from allaprima.realtime.bundle import Bundle, StyleCard  # noqa: E402
+from allaprima.realtime.backends.graph import levels, packed_matrix, to_bt709  # noqa: E402
+from allaprima.realtime.bundle import NETS, Bundle, StyleCard  # noqa: E402
 from allaprima.realtime.errors import BundleError  # noqa: E402
+from allaprima.realtime.frame import Color  # noqa: E402
 from allaprima.realtime.stylizer import Stylizer  # noqa: E402
 
 
@@ -97,24 +99,60 @@ def test_the_folded_decoder_is_the_decoder(generator: Any) -> None:
     torch.testing.assert_close(FoldedDecoder(generator.decoder)(deep, fine), generator.decoder(deep, fine))
 
 
+COLORS = {
+    "bt709": Color(matrix=1, range=1),
+    "bt709-full": Color(matrix=1, range=2),
+    "bt601": Color(matrix=6, range=1),
+    "bt601-full": Color(matrix=6, range=2),
+}
+
+
 @pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("color", COLORS.values(), ids=COLORS)
 @pytest.mark.parametrize("style", ["ink", "wax"])
 def test_the_engine_paints_what_the_generator_paints(
-    generator: Any, bundle: Bundle, tiny: ModuleType, style: str
+    generator: Any, bundle: Bundle, tiny: ModuleType, style: str, color: Color
 ) -> None:
-    frame = tiny.frame((96, 64))
+    """In every color coding: the matrix of a BT.601 stream is a convolution right behind the decoder."""
+    frame = tiny.frame((96, 64), color=color)
     painted = Stylizer(style, bundle=bundle, strength=1.0, steadiness=0.0)(frame)
     padded = [
         np.pad(plane.astype(np.float32), side, "edge") for plane, side in zip(frame.planes, (16, 8, 8), strict=True)
     ]
     y, u, v = map(torch.from_numpy, padded)
-    packed = pack(((y - 125.5) / 109.5)[None, None], torch.stack([(u - 128) / 112, (v - 128) / 112])[None])
+    middle, luma, chroma = levels(color)
+    packed = pack(((y - middle) / luma)[None, None], torch.stack([(u - 128) / chroma, (v - 128) / chroma])[None])
+    matrix = to_bt709(color, 64)
     with torch.no_grad():
-        output = generator(packed, [style])[..., 4:-4, 4:-4]
-    luma, chroma = unpack(output)
-    expected = [luma[0, 0] * 109.5 + 125.5, chroma[0, 0] * 112 + 128, chroma[0, 1] * 112 + 128]
-    for plane, wanted, top in zip(painted.planes, expected, (235, 240, 240), strict=True):
-        assert np.abs(plane - wanted.clamp(16, top).numpy()).max() <= 2
+        output = recolor(generator(recolor(packed, matrix), [style]), np.linalg.inv(matrix))
+    bright, colored = unpack(output[..., 4:-4, 4:-4])
+    expected = [bright[0, 0] * luma + middle, colored[0, 0] * chroma + 128, colored[0, 1] * chroma + 128]
+    low, tops = (0, (255, 255, 255)) if color.full_range else (16, (235, 240, 240))
+    for plane, wanted, top in zip(painted.planes, expected, tops, strict=True):
+        assert plane.std() > 5
+        assert np.abs(plane - wanted.clamp(low, top).numpy()).max() <= 2
+
+
+def recolor(packed: Any, matrix: Any) -> Any:
+    return torch.einsum("oi,nihw->nohw", torch.from_numpy(packed_matrix(matrix)), packed)
+
+
+@pytest.mark.parametrize("kind", ["ours", "paper"])
+def test_no_net_gathers_channels(bundle: Bundle, tmp_path: Path, kind: str) -> None:
+    """OpenVINO merges such a gather into a 1x1 convolution behind it with the order inverted.
+
+    The engine sets one behind the decoder (the matrix of a stream that is not BT.709), and luma comes out
+    shuffled.  Of shapes a net may gather.
+    """
+    folder = bundle.path
+    if kind == "paper":
+        paper = PaperStyleBank(["ink"], width=4)
+        folder = export(paper, tmp_path / "paper", cards={"ink": StyleCard(name="ink")}, default_style="ink")
+    for net in NETS:
+        graph = onnx.load(str(folder / f"{net}.onnx")).graph
+        sources = {output: node.op_type for node in graph.node for output in node.output}
+        gathered = [sources.get(node.input[0], "data") for node in graph.node if node.op_type == "Gather"]
+        assert set(gathered) <= {"Shape"}, net
 
 
 def test_a_bundle_loads_back_as_the_generator_it_was(generator: Any, bundle: Bundle) -> None:

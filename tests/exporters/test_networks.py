@@ -67,8 +67,9 @@ def test_instance_norm_keeps_its_statistics_in_fp32() -> None:
 
 
 def test_four_pixels_of_a_cell_and_two_chroma_become_a_packed_picture() -> None:
-    half = torch.randn(2, 6, 8, 12)
-    assert torch.equal(repack(half), pack(F.pixel_shuffle(half[:, :4], 2), half[:, 4:]))
+    y, uv = torch.randn(2, 1, 16, 24), torch.randn(2, 2, 8, 12)
+    cells = torch.cat([y[..., row::2, column::2] for row in (0, 1) for column in (0, 1)], 1)
+    assert torch.equal(repack(torch.cat([cells, uv], 1)), pack(y, uv))
 
 
 def test_an_even_area_comes_out_without_a_grid_whatever_the_weights() -> None:

@@ -26,6 +26,7 @@ def test_the_config_that_is_shipped_names_every_key() -> None:
         ("brushes = 3", "brushes: Extra inputs"),
         ('batch = "many"', "batch: Input should be a valid integer"),
         ("batch =", "is not TOML"),
+        ("dimmed = 1.5", "dimmed: Input should be less than or equal to 1"),
     ],
 )
 def test_a_mistake_in_the_config_is_named_in_one_line(config: Any, head: str, message: str) -> None:
@@ -37,6 +38,13 @@ def test_a_mistake_in_the_config_is_named_in_one_line(config: Any, head: str, me
 def test_a_mistake_in_a_stage_says_where(config: Any) -> None:
     with pytest.raises(ConfigError, match=r"stages\.0\.steps: Field required") as caught:
         TrainConfig.read(config(stage=""))
+    assert "studio.toml" in caught.value.hint
+
+
+def test_emphasis_is_of_styles_that_there_are(config: Any) -> None:
+    assert TrainConfig.read(config(tail="[emphasis]\nwax = 2.0")).emphasis == {"wax": 2}
+    with pytest.raises(ConfigError, match=r"tiny\.toml: emphasis: there is no style 'oil'$") as caught:
+        TrainConfig.read(config(tail="[emphasis]\nwax = 2.0\noil = 3.0"))
     assert "studio.toml" in caught.value.hint
 
 

@@ -9,7 +9,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'allaprima[train]'")
 
 from allaprima.exporters import training  # noqa: E402
-from allaprima.exporters.motion import pixel_grid  # noqa: E402
 from allaprima.exporters.recipe import TrainConfig  # noqa: E402
 from allaprima.exporters.training import Trainer  # noqa: E402
 from allaprima.realtime.errors import ConfigError  # noqa: E402
@@ -126,19 +125,35 @@ def test_the_artwork_itself_has_no_style_loss_and_the_photo_no_content_loss(trai
     assert style.item() > 0.01
 
 
+def test_emphasis_is_a_factor_of_its_own_styles_loss(trainer: Any) -> None:
+    plain, heavy = (run._judge_of(run.config.stages[0]) for run in (trainer(), trainer(tail="[emphasis]\nink = 3.0")))
+    rgb, photos = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    content, _ = plain(rgb, photos, ["ink", "wax"])
+    ink, wax = (plain(rgb[n : n + 1], photos[n : n + 1], [name])[1] for n, name in enumerate(("ink", "wax")))
+    found = heavy(rgb, photos, ["ink", "wax"])
+    torch.testing.assert_close(found, (content, (3 * ink + wax) / 2), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(heavy(rgb[1:], photos[1:], ["wax"])[1], wax)
+
+
+def test_dimmed_crops_are_what_is_painted_and_what_content_is_compared_with(
+    trainer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer("dimmed = 1.0", stage="steps = 4\nsteady = 0")
+    gray = torch.full((3, 64, 64), 0.25)
+    monkeypatch.setattr("allaprima.exporters.data.dimmed", lambda crop, chance: gray)
+    paint, judge = training.paint, training.Judge.__call__
+    painted, compared = list[Any](), list[Any]()
+    monkeypatch.setattr(training, "paint", lambda net, packed, how: painted.append(packed) or paint(net, packed, how))
+    monkeypatch.setattr(training.Judge, "__call__", lambda *given: compared.append(given[2]) or judge(*given))
+    kinds = ["identity" in run.step() for _ in range(3)]
+    assert kinds == [False, False, True]
+    assert (len(painted), len(compared)) == (3, 2)
+    packed = training.losses.pack_rgb(gray.expand(2, 3, 64, 64))
+    assert all(torch.equal(picture, packed) for picture in painted)
+    assert all(photos.unique().item() == 0.25 for photos in compared)
+
+
 # ---- painting as the engine does ----
-
-
-def test_history_of_the_same_picture_changes_nothing(trainer: Any) -> None:
-    run = trainer()
-    packed = training.losses.pack_rgb(torch.rand(1, 3, 32, 32))
-    still = pixel_grid(32)[None]
-    with torch.no_grad():
-        alone = training.paint(run.generator, packed, ["ink"])
-        both = training.paint(run.generator, packed, ["ink"], (packed, still, 0.9))
-        other = training.paint(run.generator, packed, ["ink"], (-packed, still, 0.9))
-    torch.testing.assert_close(both, alone, atol=0.05, rtol=0)
-    assert (other - alone).abs().mean() > 0.1
 
 
 def test_painting_leaves_no_trace_of_the_margin(trainer: Any) -> None:
@@ -185,14 +200,14 @@ def test_training_makes_the_loss_fall(trainer: Any) -> None:
 
 
 def test_a_resumed_training_is_the_uninterrupted_one(trainer: Any, tmp_path: Path) -> None:
-    whole = trainer()
+    whole = trainer(half := "dimmed = 0.5")
     training.train(whole, lambda step, terms: None, tmp_path / "whole.pt", 100)
-    first = trainer()
+    first = trainer(half)
     for _ in range(2):
         first.step()
     torch.rand(3)
     first.save(tmp_path / "part.pt")
-    second = trainer()
+    second = trainer(half)
     second.load(tmp_path / "part.pt")
     training.train(second, lambda step, terms: None, tmp_path / "rest.pt", 100)
     assert second.done == whole.done == 4
