@@ -114,8 +114,7 @@ def repack(half: Tensor) -> Tensor:
     Not one pixel-unshuffle and a reordering of channels: OpenVINO 2026.4 merges such a gather into a
     convolution behind it (the matrix of a BT.601 stream) with the order inverted.
     """
-    REPACK = [*(4*(2*(r%2)+c%2)+2*(r//2)+c//2 for r in range(4) for c in range(4)), *range(16, 24)]
-    return F.pixel_unshuffle(half, 2)[:, REPACK]
+    return pack(F.pixel_shuffle(half[:, :4], 2), half[:, 4:])
 
 
 class Decoder(nn.Module):
