@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Map = NDArray[np.float32]
 
-REACH = 21
-"""Side of the neighborhood, pixels, whose darkest and brightest value bound the history."""
 ROWS = 32
 """Rows worked on at a time: their floats stay in the cache, which makes it five times as fast."""
 
@@ -19,15 +17,11 @@ def blend(new: Bytes, history: Bytes, weight: Map) -> Bytes:
 
 
 def hold(new: Bytes, history: Map, share: Map, level: Map, gain: Map | None = None) -> Map:
-    """``new + share (bounded(gain history + level) - new)``, float32 ``(h, w)`` in 0..255.
+    """``new + share (gain history + level - new)``, float32 ``(h, w)``, in bytes.
 
     ``new`` is a plane ``(h, w)`` uint8; ``share`` in 0..1, ``gain`` (1 if it is not given) and ``level`` in bytes
     are ``(h, w)``.  The history is float32, since at a share of 0.97 bytes would round away most of what is new.
-    It is bounded by the values that the new picture has around each pixel (Karis, High-Quality Temporal
-    Supersampling, 2014).
     """
-    kernel = np.ones((REACH, REACH), np.uint8)
-    darkest, brightest = cv2.erode(new, kernel), cv2.dilate(new, kernel)
     held = np.empty_like(history)
     for start in range(0, len(new), ROWS):
         rows = slice(start, start + ROWS)
@@ -37,8 +31,6 @@ def hold(new: Bytes, history: Map, share: Map, level: Map, gain: Map | None = No
         else:
             np.multiply(history[rows], gain[rows], out=result)
             result += level[rows]
-        np.minimum(result, brightest[rows].astype(np.float32), out=result)
-        np.maximum(result, darkest[rows].astype(np.float32), out=result)
         result -= fresh
         result *= share[rows]
         result += fresh

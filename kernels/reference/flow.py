@@ -38,9 +38,9 @@ class Search:
     """Rounds of variational refinement."""
 
 
-BACKWARD = Search(stride=5, refinements=2)
+BACKWARD = Search(stride=5, refinements=1)
 """What history is fetched along."""
-FORWARD = Search(stride=6)
+FORWARD = Search(stride=8)
 """What the backward flow is checked with."""
 
 

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from allaprima.kernels.reference.blend import REACH, ROWS, blend, hold
+from allaprima.kernels.reference.blend import ROWS, blend, hold
 
-KERNEL = np.ones((REACH, REACH), np.uint8)
 RNG = np.random.default_rng(0)
 NEW, HISTORY = RNG.integers(0, 256, (2, 20, 36), np.uint8)
 
@@ -68,13 +66,11 @@ def zeros(like: Any) -> Any:
 
 
 def test_a_share_of_0_is_the_new_picture_and_of_1_the_history() -> None:
-    history = HISTORY.astype(np.float32)
-    history[0, 0], NEW[:4, :4] = 100.25, np.uint8([[0, 255] * 2] * 4)  # within what is seen around it
+    history = HISTORY.astype(np.float32) + np.float32(0.25)
     np.testing.assert_array_equal(hold(NEW, history, constant(0), zeros(NEW)), NEW)
     held = hold(NEW, history, constant(1), zeros(NEW))
     assert held.dtype == np.float32
-    assert held[0, 0] == 100.25
-    assert np.abs(held - np.clip(history, NEW.min(), NEW.max())).max() < 1e-4
+    np.testing.assert_allclose(held, history, atol=1e-4)
 
 
 @pytest.mark.parametrize("height", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 5])
@@ -85,19 +81,7 @@ def test_every_row_is_new_plus_its_share_of_the_difference(height: int) -> None:
     share, gain = (rng.uniform(low, 1.1, new.shape).astype(np.float32).clip(0, 1.1) for low in (0, 0.9))
     level = rng.uniform(-5, 5, new.shape).astype(np.float32)
     for raised, given in ((history + level, None), (gain * history + level, gain)):
-        bounded = np.clip(raised, cv2.erode(new, KERNEL), cv2.dilate(new, KERNEL))
-        np.testing.assert_allclose(hold(new, history, share, level, given), new + share * (bounded - new), atol=1e-3)
-
-
-def test_history_is_bounded_by_what_the_new_picture_has_nearby() -> None:
-    """Black and white meet in the middle; a gray history may go to either only within reach of both."""
-    new = np.zeros((8, 80), np.uint8)
-    new[:, 40:] = 200
-    held = hold(new, np.full((8, 80), 120, np.float32), np.ones((8, 80), np.float32), zeros(new))
-    reach = REACH // 2
-    assert (held[:, : 40 - reach] == 0).all()
-    assert (held[:, 40 - reach : 40 + reach] == 120).all()
-    assert (held[:, 40 + reach :] == 200).all()
+        np.testing.assert_allclose(hold(new, history, share, level, given), new + share * (raised - new), atol=1e-3)
 
 
 def test_a_share_near_1_still_takes_in_what_is_new() -> None:

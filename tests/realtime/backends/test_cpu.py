@@ -185,7 +185,7 @@ def test_a_cut_leaves_next_to_no_confidence(easel: Any, tiny: ModuleType) -> Non
     assert backend.motion(a, a).confidence.min() == 1
 
 
-# What history may do is bounded by the new picture's own brightness and color, so these tests have texture.
+# History must look like the new picture when both are smoothed, so these tests have fine texture.
 
 
 @pytest.mark.parametrize("weight", [0.25, 0.75, 1.0])
@@ -197,7 +197,7 @@ def test_what_can_be_trusted_takes_its_share_of_history(easel: Any, tiny: Module
     found = here.backend.download(here.steady(old, new, here.still(1), weight), new)
     for plane, before, now in zip(found.planes, old.planes, new.planes, strict=True):
         error = np.abs(plane - (now + weight * (before.astype(float) - now)))
-        assert np.median(error[8:-8, 8:-8]) <= 1, "but where its own range bounds it"
+        assert np.median(error[8:-8, 8:-8]) <= 1
 
 
 def test_without_confidence_nothing_is_held(easel: Any, tiny: ModuleType) -> None:
@@ -261,8 +261,6 @@ def test_held_for_long_a_picture_neither_fades_nor_rings(easel: Any, tiny: Modul
         p[16:-16, 16:-16].astype(float) for p in (here.backend.download(shown, new).planes[0], new.planes[0])
     )
     assert 0.6 < luma.std() / wanted.std() < 1.2
-    assert luma.min() >= wanted.min()
-    assert luma.max() <= wanted.max()
 
 
 def test_small_changes_arrive_in_spite_of_bytes(easel: Any, tiny: ModuleType) -> None:
