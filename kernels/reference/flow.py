@@ -40,7 +40,7 @@ class Search:
 
 BACKWARD = Search(stride=5, refinements=1)
 """What history is fetched along."""
-FORWARD = Search(stride=8)
+FORWARD = Search(stride=6)
 """What the backward flow is checked with."""
 
 

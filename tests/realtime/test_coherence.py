@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from allaprima.kernels.reference.confidence import identity_grid
+from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.warp import warp
 from allaprima.realtime.frame import Frame
 from allaprima.realtime.stylizer import STEADINESS, Stylizer
@@ -160,10 +161,26 @@ def test_a_net_that_gives_nonsense_for_one_frame_does_not_poison_the_next(
 
 def test_the_meter_tells_calm_from_restless(plain: Make, tiny: ModuleType) -> None:
     world, found = scene(), {}
-    for steadiness in (0.0, 0.3, STEADINESS):
+    for steadiness in (0.01, 0.3, STEADINESS):
         stylizer = plain(steadiness=steadiness)
         assert stylizer.flicker.now is None
         for seed in range(8):
             stylizer(view(tiny, world, grain=seed))
         found[steadiness] = stylizer.flicker.overall
-    assert found[0.0] > 1.2 * found[0.3] > 1.5 * found[STEADINESS] > 0
+    assert found[0.01] > 1.2 * found[0.3] > 1.5 * found[STEADINESS] > 0
+
+
+def test_at_steadiness_0_no_flow_is_searched_until_it_is_raised(
+    plain: Make, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stylizer, world, searched = plain(steadiness=0.0), scene(), []
+    real = Dis.__call__
+    monkeypatch.setattr(Dis, "__call__", lambda self, *pictures: searched.append(1) or real(self, *pictures))
+    for seed in range(3):
+        stylizer(view(tiny, world, grain=seed))
+    assert not searched
+    assert stylizer.flicker.overall is None
+    stylizer.steadiness = STEADINESS
+    frame = view(tiny, world, grain=3)
+    assert tiny.difference(stylizer(frame), frame) > 0, "the frame before is history at once"
+    assert len(searched) == 1
