@@ -21,6 +21,12 @@ def test_a_repeated_frame_passes_where_the_input_stood_still() -> None:
     assert check([GIVEN[0], GIVEN[0]], [MADE[0], MADE[0]]) == 2
 
 
+def test_a_held_picture_may_repeat_where_only_noise_moved() -> None:
+    noisy = GIVEN[0].copy()
+    noisy[::4, ::4] ^= 1
+    assert check([GIVEN[0], noisy], [MADE[0], MADE[0]]) == 2
+
+
 def test_an_even_input_may_go_through_as_it_is() -> None:
     black = np.full((32, 48), 16, np.uint8)
     assert check([black, GIVEN[0]], [black, MADE[0]]) == 2
