@@ -19,8 +19,9 @@ FLAT_LEVELS = 4.0
 """Standard deviation up to which a picture counts as empty."""
 EVEN_LEVELS = 6.0
 """Standard deviation up to which an input has little to paint and may go through as it is: a fade from black."""
-MOVED_LEVELS = 0.5
-"""Mean absolute difference from which on an input moved; below it is noise, which a held picture may not show."""
+MOVED_LEVELS = 2.0
+"""Mean absolute difference from which on an input moved; below it is noise or a faint fade, which a held picture may
+show late or not at all."""
 EVERY = 7
 """Every so many frames one is compared with its input; all are counted and compared with the one before."""
 
