@@ -40,32 +40,32 @@ class Critic:
     """Knows the artworks of a training config; scores pictures ``(H, W, 3)`` uint8 RGB of any size."""
 
     def __init__(self, network: Path, config: TrainConfig) -> None:
-        self._network = LossNetwork(network)
-        self._artworks = {name: self._statistics(path, config.artwork_side) for name, path in config.styles.items()}
-        self._all = losses.stack(list(self._artworks.values()))
+        self.network = LossNetwork(network)
+        self.artworks = {name: self._statistics(path, config.artwork_side) for name, path in config.styles.items()}
+        self._all = losses.stack(list(self.artworks.values()))
         last = config.stages[-1]
         self.content_weight, self.style_weight = config.of(last, "content"), config.of(last, "style")
 
     def _statistics(self, artwork: Path, side: int) -> losses.Statistics:
         with torch.no_grad():
-            features = self._network(_tensor(load_picture(artwork, side).permute(1, 2, 0).numpy()))
-            return {layer: losses.statistics(features[layer]) for layer in self._network.style_layers}
+            features = self.network(_tensor(load_picture(artwork, side).permute(1, 2, 0).numpy()))
+            return {layer: losses.statistics(features[layer]) for layer in self.network.style_layers}
 
     def look(self, photo: Picture) -> Tensor:
         """The content features of a photo, which `score` wants of it."""
-        layer = self._network.content_layer
+        layer = self.network.content_layer
         with torch.no_grad():
-            return self._network(_tensor(photo), layer)[layer]
+            return self.network(_tensor(photo), layer)[layer]
 
     def score(self, painted: Picture, photo: Tensor, style: str) -> Score:
         """``painted`` in ``style`` from the photo that `look` saw."""
         with torch.no_grad():
-            features = self._network(_tensor(painted))
-            grams = dict(zip(self._artworks, losses.gram_loss(features, self._all).tolist(), strict=True))
+            features = self.network(_tensor(painted))
+            grams = dict(zip(self.artworks, losses.gram_loss(features, self._all).tolist(), strict=True))
             return Score(
-                style=float(losses.style_loss(features, self._artworks[style])),
+                style=float(losses.style_loss(features, self.artworks[style])),
                 gram=grams[style],
-                content=float(losses.content_loss(features[self._network.content_layer], photo)),
+                content=float(losses.content_loss(features[self.network.content_layer], photo)),
                 nearest=min(grams, key=grams.__getitem__),
             )
 
@@ -77,8 +77,8 @@ class Critic:
         """What `gatys.paint` makes of a photo: about the least `objective` that a picture can have."""
         found = gatys.paint(
             _tensor(photo),
-            self._network,
-            self._artworks[style],
+            self.network,
+            self.artworks[style],
             content=self.content_weight,
             style=self.style_weight,
             iterations=iterations,

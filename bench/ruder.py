@@ -131,7 +131,7 @@ def _objective(critic: "Critic", style: str, photo: Bytes, past: Past, weight: f
     """
     from allaprima.exporters import losses
 
-    network, artwork = critic._network, critic._artworks[style]
+    network, artwork = critic.network, critic.artworks[style]
     layer, wanted = network.content_layer, critic.look(photo)
     warped, trusted = _tensor(past.warped), _tensor(past.trusted[..., None].astype(np.float32))
 

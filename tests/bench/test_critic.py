@@ -45,8 +45,8 @@ def test_every_loss_is_the_projects_own(judge: Critic, quality_data: Any) -> Non
     found, photo = (network(critic._tensor(rgb)) for rgb in (art, given.rgb[:, :63]))
     score = judge.score(art, judge.look(given.rgb[:, :63]), "brighter")
     assert score.content == pytest.approx(float(losses.content_loss(found["3_3"], photo["3_3"])))
-    assert score.style == pytest.approx(float(losses.style_loss(found, judge._artworks["brighter"])))
-    assert score.gram == pytest.approx(float(losses.gram_loss(found, judge._artworks["brighter"])))
+    assert score.style == pytest.approx(float(losses.style_loss(found, judge.artworks["brighter"])))
+    assert score.gram == pytest.approx(float(losses.gram_loss(found, judge.artworks["brighter"])))
 
 
 def test_the_objective_has_the_weights_of_the_last_stage(judge: Critic) -> None:
