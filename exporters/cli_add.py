@@ -80,6 +80,8 @@ def add_style(
             raise ConfigError("there was no time for a single step: nothing is kept", "give more --minutes")
     seconds = time.monotonic() - began
     print(f"{name}: loss {addition.best_score:.3f} after {addition.done} steps, {seconds:.0f} s")
+    if out is not None:  # nobody looks for it there
+        print(f"add it:  allaprima styles add {target}")
     print(f"use it:  allaprima run IN OUT --style {name}")
 
 

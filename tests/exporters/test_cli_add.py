@@ -318,6 +318,12 @@ def test_nets_of_another_design_cannot_be_trained_on(add_style: AddStyle, tiny_b
     assert (code, "not those that this program trains" in err) == (5, True)
 
 
+def test_a_style_written_elsewhere_says_how_to_add_it(add_style: AddStyle, tmp_path: Path) -> None:
+    assert "styles add" not in add_style()[1]
+    code, out, _ = add_style(out=tmp_path / "elsewhere")
+    assert (code, f"styles add {tmp_path / 'elsewhere' / 'mine.safetensors'}" in out) == (0, True)
+
+
 def test_a_folder_that_cannot_be_written_is_said_so(add_style: AddStyle, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     code, _, err = add_style(out=tmp_path / "file")
