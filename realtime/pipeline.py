@@ -7,7 +7,6 @@ is painted; a live source drops the oldest, so that delay never builds up.
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol
@@ -89,7 +88,7 @@ def run(
     progress = Progress(source.info.frames, stages=stylizer.stages, flicker=stylizer.flicker)
     stop = stop or threading.Event()
     began = time.perf_counter()
-    with source, _outlets(sinks, live, progress) as outlets:
+    with source, _Outlets(sinks, live, progress) as outlets:
         # A file's frames are looked at where they are decoded, while the engine paints the one before.
         # A live frame may still be dropped, and flow is between frames the engine saw: it waits.
         look = None if live else stylizer.look
@@ -276,20 +275,24 @@ class _Outlet:
             self.mailbox.abandon()
 
 
-@contextmanager
-def _outlets(sinks: Sequence[Sink], live: bool, progress: Progress) -> Iterator[list[_Outlet]]:
-    """Start the sinks' threads; at the end finish every output, or throw all away after an error.
+class _Outlets:
+    """Starts the sinks' threads; at the end finishes every output, or throws all away after an error.
 
     A source that fails after frames were painted is no reason to lose them: outputs are finished first.
     """
-    outlets = [_Outlet(sink, live, progress) for sink in sinks]
-    try:
-        yield outlets
-    except BaseException as error:
-        keep = isinstance(error, SourceError) and progress.painted > 0
-        _end(outlets, None if keep else error)
-        raise
-    _end(outlets, None)
+
+    def __init__(self, sinks: Sequence[Sink], live: bool, progress: Progress) -> None:
+        self._outlets = [_Outlet(sink, live, progress) for sink in sinks]
+        self._progress = progress
+
+    def __enter__(self) -> list[_Outlet]:
+        return self._outlets
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        keep = isinstance(error, SourceError) and self._progress.painted > 0
+        _end(self._outlets, None if keep else error)
 
 
 def _end(outlets: Sequence[_Outlet], error: BaseException | None) -> None:

@@ -16,16 +16,18 @@ def blend(new: Bytes, history: Bytes, weight: Map) -> Bytes:
     return np.asarray(cv2.blendLinear(history, new, weight, 1 - weight), np.uint8)
 
 
-def hold(new: Bytes, history: Map, share: Map, level: Map, gain: Map | None = None) -> Map:
-    """``new + share (gain history + level - new)``, float32 ``(h, w)``, in bytes.
+def hold(
+    new: Map, history: Map, share: Map, level: Map, gain: Map | None = None, limits: tuple[float, float] = (0.0, 255.0)
+) -> Map:
+    """``new + share (gain history + level - new)`` within ``limits``, float32 ``(h, w)``, in bytes.
 
-    ``new`` is a plane ``(h, w)`` uint8; ``share`` in 0..1, ``gain`` (1 if it is not given) and ``level`` in bytes
-    are ``(h, w)``.  The history is float32, since at a share of 0.97 bytes would round away most of what is new.
+    All are ``(h, w)`` float32: ``share`` in 0..1, the others in bytes, ``gain`` 1 if it is not given.  Bytes
+    would round away, at a share of 0.97, most of what is new.
     """
     held = np.empty_like(history)
     for start in range(0, len(new), ROWS):
         rows = slice(start, start + ROWS)
-        fresh, result = new[rows].astype(np.float32), held[rows]
+        fresh, result = new[rows], held[rows]
         if gain is None:
             np.add(history[rows], level[rows], out=result)
         else:
@@ -34,4 +36,5 @@ def hold(new: Bytes, history: Map, share: Map, level: Map, gain: Map | None = No
         result -= fresh
         result *= share[rows]
         result += fresh
+        np.clip(result, *limits, out=result)
     return held

@@ -79,6 +79,8 @@ class CpuBackend:
             factor *= 2
         self._factor = factor
         self._small_size = (width // factor, height // factor)
+        self._luma_limits = (0.0, 255.0) if color.full_range else (16.0, 235.0)
+        self._chroma_limits = (0.0, 255.0) if color.full_range else (16.0, 240.0)
         self._dis = Dis(self._small_size)
         self._small_grid = identity_grid(self._small_size)
 
@@ -111,9 +113,9 @@ class CpuBackend:
         levels[0] += smoothed[0] * (1 - contrast)  # the contrast is raised about the smoothed picture
         large = [_enlarged(level, plane) for level, plane in zip(levels, news, strict=True)]
         held = (
-            hold(current.planes[0], histories[0], shares[0], large[0], _enlarged(contrast, news[0])),
-            hold(current.planes[1], histories[1], shares[1], large[1]),
-            hold(current.planes[2], histories[2], shares[1], large[2]),
+            hold(news[0], histories[0], shares[0], large[0], _enlarged(contrast, news[0]), self._luma_limits),
+            hold(news[1], histories[1], shares[1], large[1], limits=self._chroma_limits),
+            hold(news[2], histories[2], shares[1], large[2], limits=self._chroma_limits),
         )
         return replace(current, planes=tuple(cv2.convertScaleAbs(plane) for plane in held), exact=held)
 

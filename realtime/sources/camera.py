@@ -1,5 +1,6 @@
 """``camera:0``, ``camera:/dev/video2``: cameras of this machine, through FFmpeg's device readers."""
 
+import contextlib
 import errno
 import os
 import re
@@ -30,16 +31,16 @@ FINAL = {errno.EBUSY, errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EACCES, err
 def open_camera(uri: str, request: Request) -> MediaSource:
     name = uri.partition(":")[2] or "0"
     device = device_of(name)
-    container = _open(uri, device, request.size or SIZE)
-    try:
+    with contextlib.ExitStack() as undo:
+        container = _open(uri, device, request.size or SIZE)
+        undo.callback(container.close)
         videos = container.streams.video
         if not videos or videos[0].codec_context is None:
             raise SourceError(f"{uri} gives no video that can be decoded", _others())
         videos[0].codec_context.thread_type = "SLICE"
-        return MediaSource(Input(uri, container, videos[0], live=True, from_zero=True), request)
-    except BaseException:
-        container.close()
-        raise
+        source = MediaSource(Input(uri, container, videos[0], live=True, from_zero=True), request)
+        undo.pop_all()
+    return source
 
 
 def device_of(name: str) -> str:

@@ -1,5 +1,6 @@
 """Files and network streams that FFmpeg reads: ``clip.mp4``, ``https://``, ``rtsp://``, ``udp://``."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -140,14 +141,14 @@ def _is_picture(container: Any) -> bool:
 
 
 def _source(container: Any, name: str, request: Request, live: bool, **ends: Any) -> MediaSource:
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(container.close)
         video = _choose_video(container, name)
         side, notes = _choose_side(container, video)
         video.codec_context.thread_type = "SLICE" if live else "AUTO"  # frame threads hold pictures back
-        return MediaSource(Input(name, container, video, side, live, notes=notes, **ends), request)
-    except BaseException:
-        container.close()
-        raise
+        source = MediaSource(Input(name, container, video, side, live, notes=notes, **ends), request)
+        undo.pop_all()
+    return source
 
 
 def _choose_video(container: Any, name: str) -> Any:

@@ -3,6 +3,7 @@
 PyAV's wheels are built without libsrt.  The child only repacks, so pictures and sound stay as sent.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -25,16 +26,16 @@ INSTALL = "Install ffmpeg with libsrt (apt or brew install ffmpeg), or send RTMP
 
 
 def open_srt(uri: str, request: Request) -> MediaSource:
-    child = Child(command(find_ffmpeg(uri), uri))
-    try:
-        return media.open_stream(child, label(uri), request, on_stop=child.terminate, on_close=child.close)
-    except SourceError as error:
-        child.close()
-        said = child.said()
-        raise SourceError(f"cannot open {label(uri)}: {said or error}", HINT) from error
-    except BaseException:
-        child.close()
-        raise
+    with contextlib.ExitStack() as undo:
+        child = Child(command(find_ffmpeg(uri), uri))
+        undo.callback(child.close)
+        try:
+            source = media.open_stream(child, label(uri), request, on_stop=child.terminate, on_close=child.close)
+        except SourceError as error:
+            child.close()  # what it said is whole then
+            raise SourceError(f"cannot open {label(uri)}: {child.said() or error}", HINT) from error
+        undo.pop_all()
+    return source
 
 
 def find_ffmpeg(uri: str) -> str:

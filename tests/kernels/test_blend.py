@@ -60,6 +60,8 @@ def test_the_inputs_stay_as_they_were() -> None:
 
 # ---- holding ----
 
+FRESH = NEW.astype(np.float32)
+
 
 def zeros(like: Any) -> Any:
     return np.zeros(like.shape, np.float32)
@@ -67,10 +69,10 @@ def zeros(like: Any) -> Any:
 
 def test_a_share_of_0_is_the_new_picture_and_of_1_the_history() -> None:
     history = HISTORY.astype(np.float32) + np.float32(0.25)
-    np.testing.assert_array_equal(hold(NEW, history, constant(0), zeros(NEW)), NEW)
-    held = hold(NEW, history, constant(1), zeros(NEW))
+    np.testing.assert_array_equal(hold(FRESH, history, constant(0), zeros(NEW)), NEW)
+    held = hold(FRESH, history, constant(1), zeros(NEW))
     assert held.dtype == np.float32
-    np.testing.assert_allclose(held, history, atol=1e-4)
+    np.testing.assert_allclose(held, history.clip(0, 255), atol=1e-4)
 
 
 @pytest.mark.parametrize("height", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 5])
@@ -81,7 +83,8 @@ def test_every_row_is_new_plus_its_share_of_the_difference(height: int) -> None:
     share, gain = (rng.uniform(low, 1.1, new.shape).astype(np.float32).clip(0, 1.1) for low in (0, 0.9))
     level = rng.uniform(-5, 5, new.shape).astype(np.float32)
     for raised, given in ((history + level, None), (gain * history + level, gain)):
-        np.testing.assert_allclose(hold(new, history, share, level, given), new + share * (raised - new), atol=1e-3)
+        found = hold(new.astype(np.float32), history, share, level, given)
+        np.testing.assert_allclose(found, new + share * (raised - new), atol=1e-3)
 
 
 def test_a_share_near_1_still_takes_in_what_is_new() -> None:
@@ -89,5 +92,12 @@ def test_a_share_near_1_still_takes_in_what_is_new() -> None:
     new, picture = np.full((4, 40), 120, np.uint8), np.full((4, 40), 100, np.float32)
     new[0, 0], new[0, 1] = 90, 130
     for _ in range(300):
-        picture = hold(new, picture, np.full((4, 40), 0.99, np.float32), zeros(new))
+        picture = hold(new.astype(np.float32), picture, np.full((4, 40), 0.99, np.float32), zeros(new))
     np.testing.assert_allclose(picture[2], 120, atol=1.1)
+
+
+def test_what_a_warp_overshoots_stays_within_the_range() -> None:
+    """Less than black must not come back as gray, nor leave the range of the video."""
+    history = np.linspace(-40, 300, 720, dtype=np.float32).reshape(20, 36)
+    held = hold(np.full_like(history, 120), history, constant(1), zeros(NEW), limits=(16, 235))
+    np.testing.assert_allclose(held, history.clip(16, 235), atol=1e-4)

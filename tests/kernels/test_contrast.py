@@ -80,7 +80,7 @@ def test_a_picture_warped_a_hundred_times_keeps_its_contrast() -> None:
             history = warp(shown[kept], where, "bicubic")
             raise_by = cv2.resize(gain(fresh, history, 0.97, SMALL), (160, 120)) if kept else ones
             level = cv2.GaussianBlur(history, None, 6) * (1 - raise_by)
-            shown[kept] = hold(new, history, 0.97 * ones, level, raise_by)
+            shown[kept] = hold(new.astype(np.float32), history, 0.97 * ones, level, raise_by)
     sharp = {kept: cv2.Laplacian(p[::2, ::2], cv2.CV_32F).var() for kept, p in shown.items()}
     wanted = cv2.Laplacian(fresh[::2, ::2], cv2.CV_32F).var()
     assert sharp[True] / wanted == pytest.approx(1, abs=0.12)
