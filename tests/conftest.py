@@ -1,13 +1,35 @@
 """Fixtures of all tests: a home of their own, the tiny bundle, and watch over threads."""
 
+import importlib
+import os
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from . import tiny as tiny_module
+
+
+@cache
+def _why_no_cuda() -> str | None:
+    try:
+        count = importlib.import_module("cupy").cuda.runtime.getDeviceCount()
+    except ImportError:
+        return "CuPy is not installed"
+    except RuntimeError as error:  # no driver, or one that is too old
+        return f"no CUDA device: {error}"
+    return None if count else "no CUDA device"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked needs_cuda are skipped without a device, and fail if REQUIRE_CUDA=1 says that there is one."""
+    if item.get_closest_marker("needs_cuda") and (reason := _why_no_cuda()):
+        if os.environ.get("REQUIRE_CUDA") == "1":
+            pytest.fail(f"REQUIRE_CUDA=1, but {reason}", pytrace=False)
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)
