@@ -9,6 +9,8 @@ Map = NDArray[np.float32]
 
 ROWS = 32
 """Rows worked on at a time: their floats stay in the cache, which makes it five times as fast."""
+CRISP = 0.2
+"""Strength of the unsharp mask on what is shown of a held plane."""
 
 
 def blend(new: Bytes, history: Bytes, weight: Map) -> Bytes:
@@ -38,3 +40,23 @@ def hold(
         result += fresh
         np.clip(result, *limits, out=result)
     return held
+
+
+def crisp(held: Map, worn: Map, limits: tuple[float, float] = (0.0, 255.0)) -> Bytes:
+    """What is shown of a held plane, uint8 ``(h, w)``: ``held + 0.2 worn (held - smoothed)`` within ``limits``.
+
+    An unsharp mask with the 3 x 3 binomial; ``worn`` ``(h, w)`` in 0..1 says where.  The finest detail is worn off
+    by warp after warp.  It is made good in what is shown, not in what is carried on: there it would grow.
+    """
+    soft = cv2.GaussianBlur(held, (3, 3), 0)
+    shown = np.empty(held.shape, np.uint8)
+    for start in range(0, len(held), ROWS):
+        rows = slice(start, start + ROWS)
+        result = soft[rows]
+        np.subtract(held[rows], result, out=result)
+        result *= worn[rows]
+        result *= np.float32(CRISP)
+        result += held[rows]
+        np.clip(result, *limits, out=result)
+        cv2.convertScaleAbs(result, shown[rows])
+    return shown

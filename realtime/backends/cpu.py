@@ -14,12 +14,12 @@ import openvino as ov
 from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
-from allaprima.kernels.reference.blend import blend, hold
+from allaprima.kernels.reference.blend import blend, crisp, hold
 from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
 from allaprima.kernels.reference.contrast import gain
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.meter import flicker
-from allaprima.kernels.reference.warp import warp
+from allaprima.kernels.reference.warp import moving, warp_along
 from allaprima.realtime.backends.graph import join
 from allaprima.realtime.bundle import Bundle, Filters
 from allaprima.realtime.errors import BackendUnavailable
@@ -83,6 +83,7 @@ class CpuBackend:
         self._chroma_limits = (0.0, 255.0) if color.full_range else (16.0, 240.0)
         self._dis = Dis(self._small_size)
         self._small_grid = identity_grid(self._small_size)
+        self._scratches: dict[str, Map] = {}
 
     def upload(self, frame: Frame) -> Picture:
         y, u, v = (
@@ -101,33 +102,43 @@ class CpuBackend:
     def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         if previous is None or weight == 0:
             return current
-        news, olds = _floats(current), previous.exact or _floats(previous)
-        luma, chroma = (self._positions(motion, plane) for plane in news[:2])
-        histories = [warp(olds[0], luma, "bicubic"), warp(olds[1], chroma), warp(olds[2], chroma)]
+        news, olds = self._floats("new", current), previous.exact or self._floats("old", previous)
+        boxes = moving(motion.flow)
+        histories = [
+            warp_along(old, motion.flow, "bicubic", boxes=boxes, out=self._scratch(f"history {part}", old.shape))
+            for part, old in zip("yuv", olds, strict=True)
+        ]
         smoothed = [self._smoothed(plane) for plane in histories]
         differences = [self._smoothed(new) - old for new, old in zip(news, smoothed, strict=True)]
         share = np.float32(weight) * decided(motion.confidence, *(d / np.float32(255) for d in differences))
-        shares = [_enlarged(share, plane) for plane in news[:2]]
+        shares = [self._enlarged(f"share {part}", share, plane) for part, plane in zip("yc", news[:2], strict=True)]
         levels = [np.float32(LIFT) * difference for difference in differences]
         contrast = gain(news[0], histories[0], weight, self._small_size)
         levels[0] += smoothed[0] * (1 - contrast)  # the contrast is raised about the smoothed picture
-        large = [_enlarged(level, plane) for level, plane in zip(levels, news, strict=True)]
-        held = (
-            hold(news[0], histories[0], shares[0], large[0], _enlarged(contrast, news[0]), self._luma_limits),
-            hold(news[1], histories[1], shares[1], large[1], limits=self._chroma_limits),
-            hold(news[2], histories[2], shares[1], large[2], limits=self._chroma_limits),
-        )
-        return replace(current, planes=tuple(cv2.convertScaleAbs(plane) for plane in held), exact=held)
+        large = [self._enlarged(f"level {part}", *pair) for part, *pair in zip("yuv", levels, news, strict=True)]
+        raised = self._enlarged("contrast", contrast, news[0])
+        y = hold(news[0], histories[0], shares[0], large[0], raised, self._luma_limits)
+        u, v = (hold(news[i], histories[i], shares[1], large[i], limits=self._chroma_limits) for i in (1, 2))
+        worn = share * np.minimum(self._factor * cv2.magnitude(*cv2.split(motion.flow)), 1)  # what rests is not
+        worn = self._enlarged("worn", worn, news[0])
+        shown = (crisp(y, worn, self._luma_limits), cv2.convertScaleAbs(u), cv2.convertScaleAbs(v))
+        return replace(current, planes=shown, exact=(y, u, v))
 
-    def _positions(self, motion: Motion, plane: Map) -> Map:
-        """Where in a plane of the frame before each pixel was: ``(h, w, 2)``, in pixels of the plane.
+    def _floats(self, name: str, picture: Picture) -> tuple[Map, ...]:
+        found = tuple(self._scratch(f"{name} {part}", p.shape) for part, p in zip("yuv", picture.planes, strict=True))
+        for target, plane in zip(found, picture.planes, strict=True):
+            np.copyto(target, plane)
+        return found
 
-        Positions are linear in the pixel, so enlarging the small map is exact; only within half a small pixel of
-        the edge is it not, and that lies in the margin.
-        """
-        scale = np.array(plane.shape[::-1], np.float32) / np.array(self._small_size, np.float32)
-        centres = (self._small_grid + motion.flow + np.float32(0.5)) * scale
-        return _enlarged(np.asarray(centres - np.float32(0.5), np.float32), plane)
+    def _enlarged(self, name: str, small: Map, like: Map) -> Map:
+        target = self._scratch(name, (*like.shape, *small.shape[2:]))
+        return np.asarray(cv2.resize(small, like.shape[::-1], target, interpolation=cv2.INTER_LINEAR))
+
+    def _scratch(self, name: str, shape: tuple[int, ...]) -> Map:
+        """An array for one use in each frame: fresh memory would cost a page fault every 4 kB."""
+        if name not in self._scratches:
+            self._scratches[name] = np.empty(shape, np.float32)
+        return self._scratches[name]
 
     def flicker(self, previous: Picture, current: Picture, motion: Motion) -> float | None:
         before, now = (self._small(picture.planes[0]).astype(np.float32) for picture in (previous, current))
@@ -225,14 +236,6 @@ def _core() -> Any:
             raise BackendUnavailable(f"OpenVINO cannot start: {error}") from error
         _CORE.append(core)
     return _CORE[0]
-
-
-def _floats(picture: Picture) -> tuple[Map, ...]:
-    return tuple(plane.astype(np.float32) for plane in picture.planes)
-
-
-def _enlarged(small: Map, like: Any) -> Map:
-    return np.asarray(cv2.resize(small, like.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _padded(side: int) -> int:

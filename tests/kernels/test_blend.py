@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allaprima.kernels.reference.blend import ROWS, blend, hold
+from allaprima.kernels.reference.blend import CRISP, ROWS, blend, crisp, hold
 
 RNG = np.random.default_rng(0)
 NEW, HISTORY = RNG.integers(0, 256, (2, 20, 36), np.uint8)
@@ -101,3 +101,31 @@ def test_what_a_warp_overshoots_stays_within_the_range() -> None:
     history = np.linspace(-40, 300, 720, dtype=np.float32).reshape(20, 36)
     held = hold(np.full_like(history, 120), history, constant(1), zeros(NEW), limits=(16, 235))
     np.testing.assert_allclose(held, history.clip(16, 235), atol=1e-4)
+
+
+# ---- what is shown ----
+
+
+@pytest.mark.parametrize("height", [1, ROWS, 2 * ROWS + 3])
+def test_the_finest_detail_is_raised_where_it_is_worn(height: int) -> None:
+    held = np.random.default_rng(1).uniform(90, 160, (height, 24)).astype(np.float32)
+    worn = np.linspace(0, 1, 24, dtype=np.float32) + np.zeros_like(held)
+    line = np.pad(held, ((1, 1), (1, 1)), mode="reflect" if height > 1 else "edge")
+    soft = sum(
+        line[i : i + height, j : j + 24] * np.float32((1, 2, 1)[i] * (1, 2, 1)[j] / 16)
+        for i in range(3)
+        for j in range(3)
+    )
+    shown = crisp(held, worn)
+    assert shown.dtype == np.uint8
+    assert np.abs(shown - (held + CRISP * worn * (held - soft)))[:, 1:-1].max() <= 0.51
+
+
+def test_what_is_not_worn_is_shown_as_it_is_held() -> None:
+    np.testing.assert_array_equal(crisp(FRESH, constant(0)), NEW)
+
+
+def test_what_is_shown_keeps_to_the_range() -> None:
+    stripes = np.tile(np.array([16, 235], np.float32), (20, 18))
+    shown = crisp(stripes, constant(1), limits=(16, 235))
+    assert (shown.min(), shown.max()) == (16, 235)

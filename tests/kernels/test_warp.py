@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from allaprima.kernels.reference.confidence import identity_grid
-from allaprima.kernels.reference.warp import INTERPOLATION, warp
+from allaprima.kernels.reference.warp import INTERPOLATION, moving, positions, warp, warp_along
 
 PLANE = np.random.default_rng(0).integers(0, 256, (24, 32), np.uint8)
 GRID = identity_grid((32, 24))
@@ -52,3 +52,50 @@ def test_the_result_is_bytes_and_the_plane_stays_as_it_was(how: str) -> None:
 def test_an_unknown_interpolation_is_an_error() -> None:
     with pytest.raises(KeyError):
         warp(PLANE, GRID, "nearest-ish")
+
+
+# ---- along a smaller flow ----
+
+
+def patches(size: tuple[int, int], seed: int) -> np.ndarray:
+    """A flow that rests but for some patches."""
+    chance = np.random.default_rng(seed)
+    flow = np.zeros((size[1], size[0], 2), np.float32)
+    for _ in range(3):
+        top, left = chance.integers(0, size[1]), chance.integers(0, size[0])
+        flow[top : top + 9, left : left + 14] = chance.uniform(-4, 4, 2)
+    return flow
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 2, 4])
+@pytest.mark.parametrize("size", [(16, 16), (40, 24), (56, 34)])
+def test_what_moves_is_fetched_as_by_a_whole_map(scale: float, size: tuple[int, int], how: str) -> None:
+    large = (int(scale * size[0]), int(scale * size[1]))
+    plane = np.random.default_rng(1).uniform(0, 255, large[::-1]).astype(np.float32)
+    for seed in range(5):
+        flow = patches(size, seed)
+        found = warp_along(plane, flow, how)
+        whole = warp(plane, positions(flow, large), how)
+        rim = max(int(scale), 1)  # what rests is copied there; a whole map stays behind
+        inside = (slice(rim, -rim), slice(rim, -rim))
+        np.testing.assert_allclose(found[inside], whole[inside], atol=0.02)
+
+
+def test_boxes_hold_all_that_moves_and_little_else() -> None:
+    flow = np.zeros((70, 90, 2), np.float32)
+    assert moving(flow) == []
+    flow[17, 40], flow[69, 89] = (0, 1), (-1, 0)
+    covered = np.zeros((70, 90), bool)
+    for box in moving(flow):
+        covered[box] = True
+    assert covered[16:19, 39:42].all()
+    assert covered[68:, 88:].all()
+    assert covered.mean() < 0.2
+    flow[:] = 1
+    assert all(rows.stop <= 70 and columns == slice(0, 90) for rows, columns in moving(flow))
+
+
+def test_what_rests_stays_to_the_bit_and_goes_where_it_is_wanted() -> None:
+    plane, out = PLANE.astype(np.float32), np.empty(PLANE.shape, np.float32)
+    assert warp_along(plane, np.zeros((12, 16, 2), np.float32), "bicubic", out=out) is out
+    np.testing.assert_array_equal(out, plane)
