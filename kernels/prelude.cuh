@@ -71,14 +71,12 @@ __device__ float sample(const T* __restrict__ plane, int pitch, const Taps<HOW>&
 }
 
 // Where the pixel (x, y) of a plane was in the plane before: along a backward flow (height, width) that was
-// measured on a picture `scale` times as small, in its pixels.  The same as enlarging the map of positions
-// bilinearly, which repeats its border: within half a small pixel of the edge the position stays behind.
+// measured on a picture `scale` times as small, in its pixels.  The flow is enlarged bilinearly; beyond its border
+// it goes on as it is there.
 __device__ inline float2 position(const float2* __restrict__ flow, int width, int height, float2 scale, int x,
                                   int y) {
-    const float small_x = (x + 0.5f) / scale.x - 0.5f, small_y = (y + 0.5f) / scale.y - 0.5f;
-    const Taps<BILINEAR> across(small_x, width), down(small_y, height);
-    float2 sum = make_float2(fminf(fmaxf(small_x, 0.f), width - 1.f) - small_x,
-                             fminf(fmaxf(small_y, 0.f), height - 1.f) - small_y);
+    const Taps<BILINEAR> across((x + 0.5f) / scale.x - 0.5f, width), down((y + 0.5f) / scale.y - 0.5f, height);
+    float2 sum = make_float2(0, 0);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
 #pragma unroll

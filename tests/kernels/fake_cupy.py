@@ -184,4 +184,6 @@ def _on_device(kernel: str, index: int, value: Any) -> Any:
         return value._values
     if isinstance(value, np.ndarray):
         raise KernelFault(f"{kernel}: argument {index} is a NumPy array, not a CuPy one")
+    if value is None:
+        raise KernelFault(f"{kernel}: argument {index} is None, of which CuPy makes a wild pointer")
     return value

@@ -335,6 +335,12 @@ def test_arrays_must_fit_their_parameters(emulated: FakeCupy, run: Any, floats: 
         run("copy", floats, np.int32(1), np.int32(1))
 
 
+def test_no_array_is_no_null_pointer(run: Any, floats: FakeArray) -> None:
+    """CuPy 13 makes 0xffffffff of None (cupy issue 9046)."""
+    with pytest.raises(KernelFault, match="argument 0 is None"):
+        run("copy", None, floats, np.int32(64))
+
+
 @pytest.mark.parametrize(
     ("grid", "block"),
     [((0,), (32,)), ((1,), (65,)), ((1, 65536), (32,)), ((1,), (1, 1, 65)), ((1.0,), (32,)), ((1,), (8, 16))],

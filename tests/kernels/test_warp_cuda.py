@@ -145,13 +145,12 @@ def test_the_flow_is_enlarged_on_the_way(cupy: Any, large: Any, small: Any, dtyp
 
 
 def test_the_cpu_engine_fetches_the_same(cupy: Any) -> None:
-    """Where the flow rests the CPU copies; near the edge a position stays behind by up to half a small pixel."""
     plane = planes_of((96, 160), np.float32)
     flow = np.zeros((24, 40, 2), np.float32)
     flow[4:9, 20:30] = np.random.default_rng(3).uniform(-2, 2, (5, 10, 2))
     out = warp_along(cupy.asarray(plane), cupy.asarray(flow), "bicubic").get()
     theirs = reference.warp_along(plane, flow, "bicubic")
-    np.testing.assert_allclose(out[2:-2, 2:-2], theirs[2:-2, 2:-2], atol=2e-2)
+    np.testing.assert_allclose(out, theirs, atol=2e-2)
 
 
 def test_a_flow_that_is_not_a_number_stays_inside(cupy: Any, dtype: Any, how: str) -> None:

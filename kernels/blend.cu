@@ -1,0 +1,107 @@
+// Carry the history along the motion and mix the new picture with it.
+
+constexpr int THREADS = 256;
+constexpr int BLOCKS = 4;  // on a multiprocessor at once: at most 64 registers, half of its threads at work
+constexpr int EACH = 4;    // pixels of a thread where there is little to do for one: more loads on their way at once
+constexpr float CRISP = 0.2f;
+
+// All planes of a pixel have the same weight; blockIdx.y is the plane.
+template <class T>
+__global__ void __launch_bounds__(THREADS)
+blend(const T* __restrict__ fresh, const T* __restrict__ history, const float* __restrict__ weight, int area,
+      T* __restrict__ out) {
+    const size_t plane = (size_t)blockIdx.y * area;
+    const int first = blockIdx.x * EACH * THREADS + threadIdx.x;
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) {
+        const int at = first + i * THREADS;
+        if (at >= area) return;
+        const float now = load(fresh[plane + at]);
+        store(out + plane + at, now + weight[at] * (load(history[plane + at]) - now));
+    }
+}
+
+// The history along the flow of the small picture, as floats.  One thread a pixel, for all planes.  What rests is
+// copied: most pictures rest for the greater part, and mostly whole warps of them.
+template <class T>
+__global__ void __launch_bounds__(THREADS, BLOCKS)
+fetch(const T* __restrict__ history, int width, int height, int channels, const float2* __restrict__ flow,
+      int small_width, int small_height, float scale_x, float scale_y, float* __restrict__ out) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const float2 from = position(flow, small_width, small_height, make_float2(scale_x, scale_y), x, y);
+    const bool rests = from.x == x && from.y == y;
+    const Taps<BICUBIC> across(from.x, width), down(from.y, height);
+    const size_t area = (size_t)width * height, at = (size_t)y * width + x;
+#pragma unroll 1  // the samples of one plane keep memory busy; more at once would spill
+    for (int channel = 0; channel < channels; ++channel) {
+        const T* plane = history + channel * area;
+        out[channel * area + at] = rests ? load(plane[at]) : sample(plane, width, across, down);
+    }
+}
+
+// What was decided for a pixel of the small picture, as it is passed: x is the share that is held, y the gain of
+// contrast, z the level to add, w how worn it is by being warped.
+__device__ inline float4 enlarged(const float4* __restrict__ map, int width, const Taps<BILINEAR>& x,
+                                  const Taps<BILINEAR>& y) {
+    float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+            const float4 value = map[(size_t)y.at[j] * width + x.at[i]];
+            const float weight = y.weight[j] * x.weight[i];
+            sum.x += weight * value.x;
+            sum.y += weight * value.y;
+            sum.z += weight * value.z;
+            sum.w += weight * value.w;
+        }
+    }
+    return sum;
+}
+
+// blockIdx.z is the plane.  `held` may be the history.  The ratios are of the small picture's sides to the large one's.
+template <class T>
+__global__ void __launch_bounds__(THREADS)
+hold(const T* __restrict__ fresh, const float* history, int width, int height, const float4* __restrict__ decided,
+     int small_width, int small_height, float ratio_x, float ratio_y, float low, float high, float* held,
+     T* __restrict__ shown) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const Taps<BILINEAR> small_x((x + 0.5f) * ratio_x - 0.5f, small_width);
+    const Taps<BILINEAR> small_y((y + 0.5f) * ratio_y - 0.5f, small_height);
+    decided += (size_t)blockIdx.z * small_width * small_height;
+    const float4 way = enlarged(decided, small_width, small_x, small_y);
+    const size_t at = ((size_t)blockIdx.z * height + y) * width + x;
+    const float now = load(fresh[at]);
+    const float value = fminf(fmaxf(now + way.x * (way.y * history[at] + way.z - now), low), high);
+    held[at] = value;
+    store(shown + at, value);
+}
+
+// What is shown of a held plane: an unsharp mask with the 3 x 3 binomial, where it is worn.
+// The picture is mirrored about its outermost pixels.
+template <class T>
+__global__ void __launch_bounds__(THREADS)
+crisp(const float* __restrict__ held, int width, int height, const float4* __restrict__ decided, int small_width,
+      int small_height, float ratio_x, float ratio_y, float low, float high, T* __restrict__ shown) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const Taps<BILINEAR> small_x((x + 0.5f) * ratio_x - 0.5f, small_width);
+    const Taps<BILINEAR> small_y((y + 0.5f) * ratio_y - 0.5f, small_height);
+    const float worn = enlarged(decided, small_width, small_x, small_y).w;
+    const size_t at = (size_t)y * width + x;
+    float value = held[at];
+    if (worn > 0) {
+        const int left = x > 0 ? x - 1 : min(1, width - 1), right = x < width - 1 ? x + 1 : max(width - 2, 0);
+        const int rows[3] = {y > 0 ? y - 1 : min(1, height - 1), y, y < height - 1 ? y + 1 : max(height - 2, 0)};
+        float soft = 0;
+#pragma unroll
+        for (int j = 0; j < 3; ++j) {
+            const float* row = held + (size_t)rows[j] * width;
+            soft += (j == 1 ? 0.5f : 0.25f) * (0.25f * (row[left] + row[right]) + 0.5f * row[x]);
+        }
+        value += CRISP * worn * (value - soft);
+    }
+    store(shown + at, fminf(fmaxf(value, low), high));
+}

@@ -1,0 +1,66 @@
+"""Keep a painted stream steady: all that happens between the net and the output, as one short chain of kernels."""
+
+import numpy as np
+
+from allaprima.kernels.blend import crisp, fetch, hold
+from allaprima.kernels.contrast import COMPARED, DECIDED, FACTORS, Planes, compare, decide, smooth
+from allaprima.kernels.cuda import Array, Stream, cupy
+
+Limits = tuple[float, float]
+
+
+class Temporal:
+    """Hold what can be held of the history, picture by picture, in eight launches and without allocation.
+
+    ``size`` is that of luma ``(W, H)``, ``small_size`` ``(w, h)`` that of the flow, 1, 2 or 4 times as small.
+    ``limits`` are the least and the greatest byte of luma and of chroma.  Raises ValueError for sizes that do not
+    go together.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        small_size: tuple[int, int],
+        limits: tuple[Limits, Limits] = ((0.0, 255.0), (0.0, 255.0)),
+    ) -> None:
+        width, height = small_size
+        self._factor = size[0] // width
+        fits = self._factor in FACTORS and size == (self._factor * width, self._factor * height)
+        if not fits or size[0] % 2 or size[1] % 2:
+            raise ValueError(f"size must be even, and 1, 2 or 4 times as large as {small_size}, not {size}")
+        self._limits = limits
+        self._compared = cupy().empty((len(COMPARED), height, width), np.float32)
+        self._smoothed = cupy().empty((len(COMPARED), height, width), np.float32)
+        self._decided = decided = cupy().empty((3, height, width, len(DECIDED)), np.float32)
+        self._luma, self._chroma = decided[0], decided[1:]
+
+    def warp_blend(
+        self,
+        new: Planes,
+        history: Planes,
+        flow: Array,
+        trust: Array,
+        weight: Array,
+        *,
+        held: Planes,
+        shown: Planes,
+        stream: Stream = None,
+    ) -> None:
+        """Fill ``held``, the next picture's history, and ``shown``, what is seen of it, from ``new`` and ``history``.
+
+        All are luma ``(H, W)`` and both chroma planes ``(2, H / 2, W / 2)``, in bytes (0..255).  ``new`` is uint8,
+        float16 or float32, and ``shown`` as it is; ``held`` is float32, ``history`` was filled so or is any of the
+        three.  ``flow`` is the backward flow ``(h, w, 2)`` float32 in pixels of the small picture, ``trust`` its
+        confidence ``(h, w)``.  ``weight`` ``(1,)`` float32 is the most that history counts (0..1), read when the
+        kernels run.  ``held`` must not overlap ``history``.  Raises TypeError and ValueError for arrays that do not
+        fit.
+        """
+        for old, fetched in zip(history, held, strict=True):
+            fetch(old, flow, out=fetched, stream=stream)
+        compare(new, held, self._factor, out=self._compared, stream=stream)
+        smooth(self._compared, out=self._smoothed, stream=stream)
+        decide(self._smoothed, flow, trust, weight, self._factor, out=self._decided, stream=stream)
+        parts = zip(new, (self._luma, self._chroma), self._limits, held, shown, strict=True)
+        for fresh, decided, limits, carried, seen in parts:
+            hold(fresh, carried, decided, limits, out=(carried, seen), stream=stream)
+        crisp(held[0], self._luma, self._limits[0], out=shown[0], stream=stream)  # in place of what was just held
