@@ -79,7 +79,7 @@ def _padded(flow: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _positions(padded: NDArray[np.float32], scale: float, rows: slice, columns: slice) -> NDArray[np.float32]:
-    """Where each pixel of a part of the large picture was; positions are linear in the pixel, so they can be enlarged."""
+    """Where each pixel of a part of the large picture was: linear in the pixel, so it can be enlarged."""
     near = padded[rows.start : rows.stop + 2 * AROUND, columns.start : columns.stop + 2 * AROUND]
     height, width = near.shape[:2]
     corner = np.array([columns.start, rows.start], np.float32) + np.float32(0.5 - AROUND)
