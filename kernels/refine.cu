@@ -8,8 +8,8 @@
 // blockIdx.z is the direction, as in search.cu.
 
 constexpr int THREADS = 1024, REGION_X = 64, REGION_Y = 32;  // a red and a black pixel for each thread
-constexpr int SWEEPS = 3, MARGIN = 2 * SWEEPS + 1;  // a pixel a half-sweep, and one for the differences
-constexpr float RADIUS2 = 0.96f;  // square of the spectral radius that over-relaxation counts on
+constexpr int SWEEPS = 3, MARGIN = 2 * SWEEPS + 1;       // a pixel a half-sweep, and one for the differences
+constexpr float RADIUS2 = 0.96f;                         // square of the spectral radius, for over-relaxation
 constexpr float SMOOTH = 10, GRAY = 2.5f, GRADIENT = 5;  // weights: half of alpha, delta and gamma of OpenCV's DIS
 constexpr float ROUND = 1e-6f;  // square of the difference below which a robust term is a parabola
 constexpr float NOISE = 0.01f;  // square of the slope below which a normalized term says little

@@ -7,7 +7,8 @@
 constexpr int THREADS = 128;
 constexpr int PATCH = 8, STRIDE = 4, DESCENTS = 4;
 constexpr int WIDE = 5, WIDE_STEP = 3;  // the square of motions that the smallest level is searched through
-constexpr float MARGIN = 0.5f * PATCH * PATCH, FLAT = 1e-6f;
+constexpr float MARGIN = 0.5f * PATCH * PATCH;  // by which a candidate must cost less: half a squared gray level each
+constexpr float FLAT = 1e-6f;  // least determinant of a Hessian that has an inverse, as a share of its trace squared
 
 __device__ inline int patches_along(int side) { return (max(side - PATCH, 0) + STRIDE - 1) / STRIDE + 1; }
 
@@ -33,7 +34,7 @@ class Patch {
 public:
     int column, row;  // in the grid of patches
     int x, y;         // first pixel
-    bool writes;      // one of its lanes, and of only one patch where the grid of threads is larger than that of patches
+    bool writes;      // one lane does; none where there are more threads than patches need
 
     __device__ Patch(const float* gray, const float2* gradient, int width, int height)
         : target_(gray + (size_t)blockIdx.z * width * height), width_(width), height_(height) {

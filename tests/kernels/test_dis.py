@@ -1,6 +1,7 @@
 """The parallel dense inverse search, on motion that is known."""
 
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import cv2
@@ -18,6 +19,7 @@ BAR = 1.1
 """Of the end-point error of OpenCV's DIS in its fast setting."""
 
 
+@cache
 def landscape(size: tuple[int, int], frame: int) -> Any:
     """The luma of a test scene."""
     return np.ascontiguousarray(Rgb().frame(open_scene("landscape", size, Fraction(30)).frame(frame)).planes[0])
@@ -39,7 +41,7 @@ def test_the_smallest_level_is_a_few_patches(size: tuple[int, int], count: int) 
     assert level_count(size) == count
 
 
-@pytest.mark.parametrize("motion", [(0, 0), (3, 0), (0, -2), (-4, 5), (0.5, 0.25), (9, -7)])
+@pytest.mark.parametrize("motion", [(3, 0), (-4, 5), (9, -7)])
 def test_a_translation_is_found_both_ways(motion: tuple[float, float]) -> None:
     backward, forward = Dis(SIZE)(scene(0, 0), scene(*motion))
     for error in (backward + np.float32(motion), forward - np.float32(motion)):
@@ -64,8 +66,8 @@ def test_a_fast_pan_is_found(motion: tuple[int, int]) -> None:
     assert (np.linalg.norm(seen + np.float32(motion), axis=2) < 1).mean() > 0.9
 
 
-@pytest.mark.parametrize("size", [(160, 90), (240, 136)])
-def test_it_is_as_good_as_the_fast_setting_of_opencv(size: tuple[int, int]) -> None:
+def test_it_is_as_good_as_the_fast_setting_of_opencv() -> None:
+    size = (160, 90)
     moving = open_scene("landscape", size, Fraction(30))
     before, now = landscape(size, 7), landscape(size, 8)
     motion, hidden = moving.motion(8)
@@ -77,12 +79,12 @@ def test_it_is_as_good_as_the_fast_setting_of_opencv(size: tuple[int, int]) -> N
 
 
 def test_equal_pictures_stand_exactly_still() -> None:
-    for picture in (scene(0, 0), np.full((120, 160), 90, np.uint8)):
-        for flow in Dis(SIZE)(picture, picture):
+    for picture in (scene(0, 0)[:48, :64].copy(), np.full((48, 64), 90, np.uint8)):
+        for flow in Dis((64, 48))(picture, picture):
             assert not flow.any()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_noisy_still_picture_stands_still(seed: int) -> None:
     """Noise that looks like motion in a whole window is rare; `flow.at_rest` lets as much of it pass."""
     for still, most in ((np.full((120, 160), 90, np.uint8), 0.001), (scene(0, 0), 0)):

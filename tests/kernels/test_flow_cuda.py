@@ -19,14 +19,14 @@ from .fake_cupy import FakeCupy
 from .test_dis import BAR, landscape, pan
 from .test_flow import noisy, scene
 
-SIZE = (96, 64)
-LAUNCHES = 21
-"""Of pictures of that `SIZE`: three levels, of which two fit into one region of the refinement."""
+SIZE = (80, 56)
+LAUNCHES = 16
+"""Of pictures of that `SIZE`: two levels, of which the smaller fits into one region of the refinement."""
 
 
 def pictures(motion: tuple[float, float]) -> tuple[Any, Any]:
     before, now = scene(0, 0), scene(*motion)
-    return np.ascontiguousarray(before[:64, :96]), np.ascontiguousarray(now[:64, :96])
+    return np.ascontiguousarray(before[:56, :80]), np.ascontiguousarray(now[:56, :80])
 
 
 def found(cupy: Any, dis: Any, before: Any, now: Any) -> tuple[Any, Any]:
@@ -66,21 +66,21 @@ def test_a_picture_too_small_stands_still(cupy: Any, size: tuple[int, int]) -> N
 
 
 def test_equal_pictures_stand_exactly_still(cupy: Any) -> None:
-    for picture in (pictures((0, 0))[0], np.full((64, 96), 90, np.uint8)):
+    for picture in (pictures((0, 0))[0], np.full((56, 80), 90, np.uint8)):
         for flow in found(cupy, Dis(SIZE), picture, picture):
             assert not flow.any()
 
 
 def test_a_noisy_still_wall_stands_exactly_still(cupy: Any) -> None:
-    wall = np.full((64, 96), 90, np.uint8)
+    wall = np.full((56, 80), 90, np.uint8)
     assert not found(cupy, Dis(SIZE), noisy(wall, 1), noisy(wall, 2))[0].any()
 
 
 def test_pictures_that_have_nothing_in_common_give_numbers(cupy: Any) -> None:
-    before, now = np.random.default_rng(0).integers(0, 256, (2, 64, 96), np.uint8)
+    before, now = np.random.default_rng(0).integers(0, 256, (2, 56, 80), np.uint8)
     for flow in found(cupy, Dis(SIZE), before, now):
         assert np.isfinite(flow).all()
-        assert np.abs(flow).max() < 2 * 96
+        assert np.abs(flow).max() < 2 * 80
 
 
 def test_a_fast_pan_is_found(cupy: Any) -> None:
@@ -101,7 +101,7 @@ def test_it_is_as_good_as_the_fast_setting_of_opencv(cupy: Any) -> None:
 
 def test_the_same_pictures_give_the_same_flow_whatever_was_seen_before(cupy: Any) -> None:
     used, fresh, (before, now) = Dis(SIZE), Dis(SIZE), pictures((3, 1))
-    found(cupy, used, *np.random.default_rng(0).integers(0, 256, (2, 64, 96), np.uint8))
+    found(cupy, used, *np.random.default_rng(0).integers(0, 256, (2, 56, 80), np.uint8))
     for flow, wanted in zip(found(cupy, used, before, now), found(cupy, fresh, before, now), strict=True):
         np.testing.assert_array_equal(flow, wanted)
 
@@ -121,7 +121,7 @@ def test_a_warm_start_begins_with_the_last_flow_until_it_is_to_forget(cupy: Any)
 def test_every_call_launches_the_same_and_allocates_nothing(emulated: FakeCupy) -> None:
     dis, stream = Dis(SIZE), emulated.cuda.Stream()
     a, b = (emulated.asarray(picture) for picture in pictures((3, 1)))
-    out = (emulated.empty((64, 96, 2), np.float32), emulated.empty((64, 96, 2), np.float32))
+    out = (emulated.empty((56, 80, 2), np.float32), emulated.empty((56, 80, 2), np.float32))
     runs = []
     for before, now in ((a, b), (b, b)):
         emulated.launches.clear()
@@ -134,10 +134,10 @@ def test_every_call_launches_the_same_and_allocates_nothing(emulated: FakeCupy) 
 
 
 def test_what_does_not_fit_is_refused(emulated: FakeCupy) -> None:
-    dis, a = Dis(SIZE), emulated.zeros((64, 96), np.uint8)
+    dis, a = Dis(SIZE), emulated.zeros((56, 80), np.uint8)
     with pytest.raises(ValueError, match="previous"):
-        dis(emulated.zeros((96, 64), np.uint8), a)
+        dis(emulated.zeros((80, 56), np.uint8), a)
     with pytest.raises(TypeError, match="current"):
-        dis(a, emulated.zeros((64, 96), np.float32))
+        dis(a, emulated.zeros((56, 80), np.float32))
     with pytest.raises(ValueError, match="out"):
-        dis(a, a, out=(emulated.zeros((64, 96, 2), np.float32), emulated.zeros((64, 96), np.float32)))
+        dis(a, a, out=(emulated.zeros((56, 80, 2), np.float32), emulated.zeros((56, 80), np.float32)))
