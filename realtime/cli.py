@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from allaprima.realtime.cli_serve import serve
 from allaprima.realtime.cli_styles import styles
 from allaprima.realtime.config import KEYS, Config, load, sample
 from allaprima.realtime.errors import AllaprimaError
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(styles, name="styles")
+app.command()(serve)
 
 
 def main(arguments: list[str] | None = None) -> int:
