@@ -187,7 +187,7 @@ class Jobs:
                     self._update(job, message=f"loss {match[2]}")
             code = await process.wait()
             error, hint = _complaint(await complaint)
-            if code == 0 or (self._told and code in (-signal.SIGINT, -signal.SIGTERM, 130)):
+            if code == 0 or (self._told and code == -signal.SIGTERM):
                 self._update(job, state="done", progress=1.0, message="stopped early" if code else "done")
             else:
                 self._update(job, state="failed", error=error or "the training ended early", hint=hint)
@@ -212,7 +212,7 @@ class Jobs:
         process, task = self._process, self._task
         if process is None or task is None or task.done():
             return
-        _kill(process, signal.SIGINT)
+        _kill(process, signal.SIGTERM)  # a server in the background may ignore SIGINT, and its children with it
         await asyncio.wait([task], timeout=patience)
         if not task.done():
             _kill(process, signal.SIGKILL)

@@ -30,7 +30,7 @@ if name.startswith("bad"):
 print("starting from plain; the style: x", flush=True)
 print("  13 s  loss 2.800  preview x.jpg", flush=True)
 if name.startswith("deaf"):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if name.startswith(("long", "deaf")):
     time.sleep(60)
 print("  20 s  loss 2.500  preview x.jpg", flush=True)
