@@ -48,11 +48,15 @@ def crisp(held: Map, worn: Map, limits: tuple[float, float] = (0.0, 255.0)) -> B
     An unsharp mask with the 3 x 3 binomial; ``worn`` ``(h, w)`` in 0..1 says where.  The finest detail is worn off
     by warp after warp.  It is made good in what is shown, not in what is carried on: there it would grow.
     """
-    soft = cv2.GaussianBlur(held, (3, 3), 0)
     shown = np.empty(held.shape, np.uint8)
     for start in range(0, len(held), ROWS):
         rows = slice(start, start + ROWS)
-        result = soft[rows]
+        if not worn[rows].any():
+            cv2.convertScaleAbs(held[rows], shown[rows])
+            continue
+        above = min(start, 1)
+        soft = cv2.GaussianBlur(held[start - above : start + ROWS + 1], (3, 3), 0)
+        result = soft[above : above + len(held[rows])]
         np.subtract(held[rows], result, out=result)
         result *= worn[rows]
         result *= np.float32(CRISP)

@@ -1,6 +1,7 @@
 """Fetch each pixel's history along the backward flow."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import cv2
@@ -14,6 +15,8 @@ SHARPNESS = {"bicubic": -0.75, "catmull-rom": -0.5}
 """Slope of Keys's cubic at a distance of one pixel."""
 TILE = 16
 """Side, pixels of the flow, of the squares that move or rest as a whole."""
+MOST = 0.5
+"""Share of the flow that moves from which on all of it is sampled: many small parts cost more than they save."""
 AROUND = 2
 """Pixels of the flow around a part that its enlargement may see: one, or two where the result is half as large."""
 Box = tuple[slice, slice]
@@ -33,9 +36,12 @@ def warp(
 
 
 def moving(flow: NDArray[np.float32]) -> list[Box]:
-    """Boxes, rows and columns of the flow, outside of which nothing moves."""
-    moves = cv2.dilate(np.any(flow, axis=2).view(np.uint8), np.ones((3, 3), np.uint8))  # a pixel sees its neighbors
+    """Boxes, rows and columns of the flow, outside of which nothing moves; the whole where most of it does."""
+    x, y = cv2.split(flow)
+    moves = cv2.dilate(((x != 0) | (y != 0)).view(np.uint8), np.ones((3, 3), np.uint8))  # a pixel sees its neighbors
     height, width = moves.shape
+    if cv2.countNonZero(moves) > MOST * moves.size:
+        return [(slice(0, height), slice(0, width))]
     begins = np.arange(0, width, TILE)
     boxes = []
     for top in range(0, height, TILE):
@@ -73,6 +79,11 @@ def warp_along(
     return moved
 
 
+@lru_cache(256)
+def _grid(size: tuple[int, int]) -> NDArray[np.float32]:
+    return identity_grid(size)
+
+
 def _padded(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     border = cv2.copyMakeBorder(flow, AROUND, AROUND, AROUND, AROUND, cv2.BORDER_REPLICATE)
     return np.asarray(border, np.float32)
@@ -83,7 +94,7 @@ def _positions(padded: NDArray[np.float32], scale: float, rows: slice, columns: 
     near = padded[rows.start : rows.stop + 2 * AROUND, columns.start : columns.stop + 2 * AROUND]
     height, width = near.shape[:2]
     corner = np.array([columns.start, rows.start], np.float32) + np.float32(0.5 - AROUND)
-    centers = (identity_grid((width, height)) + near + corner) * np.float32(scale) - np.float32(0.5)
+    centers = (_grid((width, height)) + near + corner) * np.float32(scale) - np.float32(0.5)
     where = cv2.resize(centers, (int(scale * width), int(scale * height)), interpolation=cv2.INTER_LINEAR)
     rim = int(scale * AROUND)
     return np.asarray(where[rim : where.shape[0] - rim, rim : where.shape[1] - rim], np.float32)
