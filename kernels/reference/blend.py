@@ -52,7 +52,7 @@ def crisp(held: Map, worn: Map, limits: tuple[float, float] = (0.0, 255.0)) -> B
     for start in range(0, len(held), ROWS):
         rows = slice(start, start + ROWS)
         if not worn[rows].any():
-            cv2.convertScaleAbs(held[rows], shown[rows])
+            cv2.convertScaleAbs(np.clip(held[rows], *limits), shown[rows])
             continue
         above = min(start, 1)
         soft = cv2.GaussianBlur(held[start - above : start + ROWS + 1], (3, 3), 0)

@@ -129,3 +129,8 @@ def test_what_is_shown_keeps_to_the_range() -> None:
     stripes = np.tile(np.array([16, 235], np.float32), (20, 18))
     shown = crisp(stripes, constant(1), limits=(16, 235))
     assert (shown.min(), shown.max()) == (16, 235)
+
+
+def test_what_rests_keeps_to_the_range_too() -> None:
+    held = np.linspace(-20, 280, 720, dtype=np.float32).reshape(20, 36)
+    np.testing.assert_array_equal(crisp(held, constant(0), (16, 235)), np.rint(held.clip(16, 235)))
