@@ -3,9 +3,6 @@
 
 constexpr int THREADS = 256;
 
-// What is stored for a code of 1: codes of 10 bits stand in the high bits of 16.
-template <class T>
-constexpr float UNIT = sizeof(T) == 1 ? 1.f : 64.f;
 template <class T>
 constexpr float LARGEST = sizeof(T) == 1 ? 255.f : 1023.f;
 

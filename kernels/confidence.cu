@@ -3,21 +3,6 @@
 constexpr int THREADS = 256;
 constexpr float PHOTOMETRIC = 60 / (255.f * 255.f);  // for a difference in bytes
 
-__device__ inline float2 between(const float2* __restrict__ field, int width, const Taps<BILINEAR>& x,
-                                 const Taps<BILINEAR>& y) {
-    float2 sum = make_float2(0, 0);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const float2 value = field[(size_t)y.at[j] * width + x.at[i]];
-            sum.x += y.weight[j] * x.weight[i] * value.x;
-            sum.y += y.weight[j] * x.weight[i] * value.y;
-        }
-    }
-    return sum;
-}
-
 __device__ inline float length2(float x, float y) { return x * x + y * y; }
 
 // 1 up to half the threshold, falling to 0 at the threshold.  What is not a number is not trusted.
@@ -40,7 +25,7 @@ confidence(const float2* __restrict__ backward, const float2* __restrict__ forwa
     const float2 from = make_float2(x + back.x, y + back.y);
     const Taps<BILINEAR> across(from.x, width), down(from.y, height);
 
-    const float2 there = between(forward, width, across, down);
+    const float2 there = sample(forward, width, across, down);
     const float square = length2(back.x, back.y);
     const float round_trip = length2(there.x + back.x, there.y + back.y);
     const float gradient = slope2(backward + at, 1, x == 0 || x == width - 1) +

@@ -10,10 +10,6 @@
 
 constexpr int THREADS = 256;
 
-// What is stored for a code of 1: codes of 10 bits stand in the high bits of 16.
-template <class T>
-constexpr float UNIT = sizeof(T) == 1 ? 1.f : 64.f;
-
 // Where the planes of a half begin: 8 of luma one after the other; 2 of Cb, and 4 planes later 2 of Cr.
 __device__ inline size_t luma_of(int half, size_t area) { return 8 * half * area; }
 __device__ inline size_t chroma_of(int half, size_t area) { return (16 + 2 * half) * area; }

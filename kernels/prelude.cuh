@@ -21,6 +21,10 @@ __device__ inline void store(unsigned short* to, float value) {
 __device__ inline void store(__half* to, float value) { *to = __float2half_rn(value); }
 __device__ inline void store(float* to, float value) { *to = value; }
 
+// What is stored for a code of video of 1: codes of 10 bits stand in the high bits of 16.
+template <class T>
+constexpr float UNIT = sizeof(T) == 1 ? 1.f : 64.f;
+
 __device__ inline int clamped(int index, int size) { return min(max(index, 0), size - 1); }
 
 // ---- sampling between pixels; the border repeats ----
@@ -70,24 +74,31 @@ __device__ float sample(const T* __restrict__ plane, int pitch, const Taps<HOW>&
     return sum;
 }
 
+// The vector of a field.
+__device__ inline float2 sample(const float2* __restrict__ field, int pitch, const Taps<BILINEAR>& x,
+                                const Taps<BILINEAR>& y) {
+    float2 sum = make_float2(0, 0);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+            const float2 value = field[(size_t)y.at[j] * pitch + x.at[i]];
+            const float weight = y.weight[j] * x.weight[i];
+            sum.x += weight * value.x;
+            sum.y += weight * value.y;
+        }
+    }
+    return sum;
+}
+
 // Where the pixel (x, y) of a plane was in the plane before: along a backward flow (height, width) that was
 // measured on a picture `scale` times as small, in its pixels.  The flow is enlarged bilinearly; beyond its border
 // it goes on as it is there.
 __device__ inline float2 position(const float2* __restrict__ flow, int width, int height, float2 scale, int x,
                                   int y) {
     const Taps<BILINEAR> across((x + 0.5f) / scale.x - 0.5f, width), down((y + 0.5f) / scale.y - 0.5f, height);
-    float2 sum = make_float2(0, 0);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const float2 motion = flow[(size_t)down.at[j] * width + across.at[i]];
-            const float weight = down.weight[j] * across.weight[i];
-            sum.x += weight * motion.x;
-            sum.y += weight * motion.y;
-        }
-    }
-    return make_float2(x + scale.x * sum.x, y + scale.y * sum.y);
+    const float2 motion = sample(flow, width, across, down);
+    return make_float2(x + scale.x * motion.x, y + scale.y * motion.y);
 }
 
 // ---- sums over threads ----

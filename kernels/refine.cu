@@ -15,22 +15,6 @@ constexpr float ROUND = 1e-6f;  // square of the difference below which a robust
 constexpr float NOISE = 0.01f;  // square of the slope below which a normalized term says little
 constexpr float TINY = 1e-6f;   // keeps the only pixel of a picture without slope where it is
 
-__device__ inline float2 field(const float2* plane, int width, const Taps<BILINEAR>& x,
-                               const Taps<BILINEAR>& y) {
-    float2 sum = make_float2(0, 0);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const float2 value = plane[(size_t)y.at[j] * width + x.at[i]];
-            const float weight = y.weight[j] * x.weight[i];
-            sum.x += weight * value.x;
-            sum.y += weight * value.y;
-        }
-    }
-    return sum;
-}
-
 // What the pictures want of the motion of a pixel: (xx xy; xy yy) motion = (x; y).
 struct Linear {
     float xx, xy, yy, x, y;
@@ -53,7 +37,7 @@ public:
         const float to_x = x + motion.x, to_y = y + motion.y;
         if (!(to_x >= 0 && to_y >= 0 && to_x <= width - 1 && to_y <= height - 1)) return {};
         const Taps<BILINEAR> across(to_x, width), down(to_y, height);
-        const float2 slope = slope_at(x, y), moved = field(there_, width, across, down);
+        const float2 slope = slope_at(x, y), moved = sample(there_, width, across, down);
         const float change = sample(target_, width, across, down) - template_[(size_t)y * width + x];
         const float2 turn = make_float2(moved.x - slope.x, moved.y - slope.y);
         const float gx = 0.5f * (moved.x + slope.x), gy = 0.5f * (moved.y + slope.y);

@@ -148,19 +148,8 @@ __device__ inline int neighbor_y(int k) { return (k == 4) - (k == 3); }
 // Points are counted from the picture's corner, so that they scale; pixels from the middle of the first.
 __device__ inline float2 elsewhere(const float2* flow, int width, int height, float x, float y, float scale) {
     const Taps<BILINEAR> across(x * scale - 0.5f, width), down(y * scale - 0.5f, height);
-    flow += (size_t)blockIdx.z * width * height;
-    float2 sum = make_float2(0, 0);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            const float2 motion = flow[(size_t)down.at[j] * width + across.at[i]];
-            const float weight = down.weight[j] * across.weight[i] / scale;
-            sum.x += weight * motion.x;
-            sum.y += weight * motion.y;
-        }
-    }
-    return sum;
+    const float2 found = sample(flow + (size_t)blockIdx.z * width * height, width, across, down);
+    return make_float2(found.x / scale, found.y / scale);
 }
 
 // ---- the kernels: where a patch begins ----

@@ -20,6 +20,8 @@ MOST = 0.5
 AROUND = 2
 """Pixels of the flow around a part that its enlargement may see: one, or two where the result is half as large."""
 Box = tuple[slice, slice]
+Part = tuple[Box, NDArray[np.float32]]
+"""Rows and columns of a picture, and the positions ``(h, w, 2)`` that they are fetched from."""
 Plane = TypeVar("Plane", NDArray[np.uint8], NDArray[np.float32])
 
 
@@ -54,29 +56,35 @@ def moving(flow: NDArray[np.float32]) -> list[Box]:
     return boxes
 
 
-def warp_along(
-    plane: Plane,
-    flow: NDArray[np.float32],
-    interpolation: str = "bilinear",
-    *,
-    boxes: Sequence[Box] | None = None,
-    out: Plane | None = None,
-) -> Plane:
-    """`warp` along the backward flow ``(h, w, 2)`` of a picture that is smaller by one factor on both sides.
+def parts(flow: NDArray[np.float32], scale: float) -> list[Part]:
+    """What moves of a picture ``scale`` times as large as its backward flow ``(h, w, 2)``, and where each was.
 
-    The flow is enlarged bilinearly; beyond its border it goes on as it is there.  Outside of the ``boxes``
-    (`moving`) the plane is copied, in a tenth of the time: two thirds of most clips rest.
+    The flow is enlarged bilinearly; beyond its border it goes on as it is there.
     """
-    moved = np.empty_like(plane) if out is None else out
-    np.copyto(moved, plane)
-    scale = plane.shape[1] / flow.shape[1]
-    boxes = moving(flow) if boxes is None else boxes
+    boxes = moving(flow)
     padded = _padded(flow) if boxes else flow
+    found = []
     for rows, columns in boxes:
-        where = _positions(padded, scale, rows, columns)
-        tile = tuple(slice(int(scale * side.start), int(scale * side.stop)) for side in (rows, columns))
-        warp(plane, where, interpolation, out=moved[tile])
-    return moved
+        top, bottom, left, right = (int(scale * end) for side in (rows, columns) for end in (side.start, side.stop))
+        found.append(((slice(top, bottom), slice(left, right)), _positions(padded, scale, rows, columns)))
+    return found
+
+
+def warp_parts(plane: Plane, moved: Sequence[Part], interpolation: str = "bilinear", *, out: Plane) -> Plane:
+    """Fill ``out``: the ``moved`` `parts` of a plane are sampled as by `warp`, the rest is copied.
+
+    A copy takes a tenth of the time, and two thirds of most clips rest.
+    """
+    if not any(where.shape[:2] == plane.shape for _, where in moved):
+        np.copyto(out, plane)
+    for tile, where in moved:
+        warp(plane, where, interpolation, out=out[tile])
+    return out
+
+
+def warp_along(plane: Plane, flow: NDArray[np.float32], interpolation: str = "bilinear") -> Plane:
+    """`warp` along the backward flow ``(h, w, 2)`` of a picture that is smaller by one factor on both sides."""
+    return warp_parts(plane, parts(flow, plane.shape[1] / flow.shape[1]), interpolation, out=np.empty_like(plane))
 
 
 @lru_cache(256)

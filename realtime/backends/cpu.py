@@ -19,7 +19,7 @@ from allaprima.kernels.reference.confidence import confidence, decided, identity
 from allaprima.kernels.reference.contrast import gain
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.meter import flicker
-from allaprima.kernels.reference.warp import moving, warp_along
+from allaprima.kernels.reference.warp import parts, warp_parts
 from allaprima.realtime.backends.graph import join
 from allaprima.realtime.bundle import Bundle, Filters
 from allaprima.realtime.errors import BackendUnavailable
@@ -103,10 +103,10 @@ class CpuBackend:
         if previous is None or weight == 0:
             return current
         news, olds = self._floats("new", current), previous.exact or self._floats("old", previous)
-        boxes = moving(motion.flow)
+        luma, chroma = (parts(motion.flow, plane.shape[1] / self._small_size[0]) for plane in olds[:2])
         histories = [
-            warp_along(old, motion.flow, "bicubic", boxes=boxes, out=self._scratch(f"history {part}", old.shape))
-            for part, old in zip("yuv", olds, strict=True)
+            warp_parts(old, moved, "bicubic", out=self._scratch(f"history {part}", old.shape))
+            for part, old, moved in zip("yuv", olds, (luma, chroma, chroma), strict=True)
         ]
         smoothed = [self._smoothed(plane) for plane in histories]
         differences = [self._smoothed(new) - old for new, old in zip(news, smoothed, strict=True)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from allaprima.kernels.reference.confidence import identity_grid
-from allaprima.kernels.reference.warp import INTERPOLATION, moving, positions, warp, warp_along
+from allaprima.kernels.reference.warp import INTERPOLATION, moving, parts, positions, warp, warp_along, warp_parts
 
 PLANE = np.random.default_rng(0).integers(0, 256, (24, 32), np.uint8)
 GRID = identity_grid((32, 24))
@@ -95,5 +95,13 @@ def test_boxes_hold_all_that_moves_and_little_else() -> None:
 
 def test_what_rests_stays_to_the_bit_and_goes_where_it_is_wanted() -> None:
     plane, out = PLANE.astype(np.float32), np.empty(PLANE.shape, np.float32)
-    assert warp_along(plane, np.zeros((12, 16, 2), np.float32), "bicubic", out=out) is out
+    rest = parts(np.zeros((12, 16, 2), np.float32), 2)
+    assert warp_parts(plane, rest, "bicubic", out=out) is out
     np.testing.assert_array_equal(out, plane)
+
+
+def test_where_all_moves_nothing_is_left_of_what_was_there() -> None:
+    plane, out = PLANE.astype(np.float32), np.full(PLANE.shape, np.nan, np.float32)
+    flow = np.full((12, 16, 2), 1.0, np.float32)
+    np.testing.assert_allclose(warp_parts(plane, parts(flow, 2), out=out)[:-2, :-2], plane[2:, 2:], atol=0.02)
+    assert np.isfinite(out).all()
