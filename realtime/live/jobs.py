@@ -147,12 +147,11 @@ class Jobs:
         async with self._lock:
             self.check(style)
             folder = Path(tempfile.mkdtemp(prefix="allaprima-"))
-            try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(shutil.rmtree, folder, ignore_errors=True)
                 await asyncio.to_thread(pictures.keep, picture, folder / "picture.png", self._most_pixels)
                 process = await self._spawn(folder / "picture.png", style)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+                undo.pop_all()
             job = Job(id=secrets.token_hex(8), style=style, message="preparing")
             self._jobs[job.id] = job
             for old in list(self._jobs)[:-KEPT]:

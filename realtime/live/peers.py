@@ -1,6 +1,7 @@
 """All WebRTC connections of a server: answers offers, shares encoders, and clears away what is dead."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -96,15 +97,14 @@ class Peers:
         await self.start()
         offer = read_offer(sdp, self._gathering.allows)
         peer = Peer(stream, self, self._configuration, self._gathering, self._end)
-        try:
-            async with asyncio.timeout(NEGOTIATING):
-                text = await peer.answer(offer, publishes, views, self._bitrates)
-        except TimeoutError:
-            await peer.close()
-            raise Unacceptable("no way to this peer was found in time", "Look at the ICE servers.") from None
-        except BaseException:
-            await peer.close()
-            raise
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(peer.close)
+            try:
+                async with asyncio.timeout(NEGOTIATING):
+                    text = await peer.answer(offer, publishes, views, self._bitrates)
+            except TimeoutError:
+                raise Unacceptable("no way to this peer was found in time", "Look at the ICE servers.") from None
+            undo.pop_all()
         self._peers[peer.id] = peer
         return Answer(peer.id, text)
 

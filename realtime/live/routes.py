@@ -40,6 +40,7 @@ class Route:
 
 ANYBODY, GUEST, OPERATOR = Role.ANYBODY, Role.GUEST, Role.OPERATOR
 OPENING = (400, 413, 415, 422, 429, 503)
+TRICKLING = (400, 404, 412, 413, 415, 422, 428)
 ROUTES = (
     Route("GET", "/", pages.page, ANYBODY, HTML),
     Route("GET", "/favicon.ico", pages.favicon, ANYBODY, "image/svg+xml"),
@@ -75,30 +76,12 @@ ROUTES = (
     Route("OPTIONS", f"/{STREAM}/whip", whip.options, OPERATOR, status=204),
     Route("POST", f"/{STREAM}/whip", whip.publish, OPERATOR, whip.SDP, whip.SDP, 201, (409, *OPENING)),
     Route("OPTIONS", f"/{STREAM}/whip/{SESSION}", whip.session_options, OPERATOR, status=204, fails=(404,)),
-    Route(
-        "PATCH",
-        f"/{STREAM}/whip/{SESSION}",
-        whip.trickle,
-        OPERATOR,
-        None,
-        whip.FRAGMENT,
-        204,
-        (400, 404, 412, 413, 415, 422, 428),
-    ),
+    Route("PATCH", f"/{STREAM}/whip/{SESSION}", whip.trickle, OPERATOR, None, whip.FRAGMENT, 204, TRICKLING),
     Route("DELETE", f"/{STREAM}/whip/{SESSION}", whip.hang_up, OPERATOR, fails=(404,)),
     Route("OPTIONS", f"/{STREAM}/whep", whip.options, GUEST, status=204),
     Route("POST", f"/{STREAM}/whep", whip.watch, GUEST, whip.SDP, whip.SDP, 201, (404, *OPENING)),
     Route("OPTIONS", f"/{STREAM}/whep/{SESSION}", whip.session_options, GUEST, status=204, fails=(404,)),
-    Route(
-        "PATCH",
-        f"/{STREAM}/whep/{SESSION}",
-        whip.trickle,
-        GUEST,
-        None,
-        whip.FRAGMENT,
-        204,
-        (400, 404, 412, 413, 415, 422, 428),
-    ),
+    Route("PATCH", f"/{STREAM}/whep/{SESSION}", whip.trickle, GUEST, None, whip.FRAGMENT, 204, TRICKLING),
     Route("DELETE", f"/{STREAM}/whep/{SESSION}", whip.hang_up, GUEST, fails=(404,)),
 )
 

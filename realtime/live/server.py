@@ -87,7 +87,8 @@ class Server:
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
         await self._runner.setup()
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self.stop)
             handshake = HANDSHAKE_SECONDS if self._tls else None
             with _port_errors(settings.host, settings.port, "--port"):
                 self._listening = await asyncio.get_running_loop().create_server(
@@ -104,9 +105,7 @@ class Server:
             self.site.connect(peers)
             if settings.osc_port is not None:
                 await self._listen_osc(settings.osc_host, settings.osc_port)
-        except BaseException:
-            await self.stop()
-            raise
+            undo.pop_all()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
 
     async def _listen_osc(self, host: str, port: int) -> None:

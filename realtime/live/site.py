@@ -128,13 +128,13 @@ class Site:
         if self.closing:
             raise Full("the server is going down")
         stream = await self.run(self.hub.open, name)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(lambda: self.soon(self.end(stream.name)))
             if change is not None:
                 await self.run(stream.apply, change)
-            return await self._answer(stream, sdp, kind, views=kind == "offer")
-        except BaseException:
-            self.soon(self.end(stream.name))
-            raise
+            answer = await self._answer(stream, sdp, kind, views=kind == "offer")
+            undo.pop_all()
+        return answer
 
     async def watch(self, stream: "Stream", sdp: str) -> tuple[Session, str]:
         """Answer a peer that looks at a stream."""

@@ -29,6 +29,12 @@ Picture = Callable[[int], Any]
 Open = Callable[..., Stream]
 """Opens a stream; it is closed at the end of the scene."""
 Scene = Callable[[Open], Awaitable[None]]
+SIZE = (320, 192)
+
+
+def description(sdp: str) -> RTCSessionDescription:
+    """An answer, as a connection takes it."""
+    return RTCSessionDescription(sdp, "answer")
 
 
 def run(bundle: Path, scene: Scene) -> None:

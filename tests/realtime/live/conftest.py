@@ -7,9 +7,10 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp")
@@ -20,6 +21,8 @@ from allaprima.realtime.live.limits import Limits  # noqa: E402
 from allaprima.realtime.live.sdp import Unacceptable  # noqa: E402
 from allaprima.realtime.live.server import Server  # noqa: E402
 from allaprima.realtime.live.settings import Settings  # noqa: E402
+
+from . import calls  # noqa: E402
 
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\n"
 GENEROUS = Limits(requests_burst=100_000, sessions_burst=100_000)
@@ -168,3 +171,15 @@ def offer_sdp() -> str:
 @pytest.fixture
 def fake_stream() -> type[FakeStream]:
     return FakeStream
+
+
+@pytest.fixture
+def play(tiny_bundle: Path) -> Callable[[calls.Scene], None]:
+    return lambda scene: calls.run(tiny_bundle, scene)
+
+
+@pytest.fixture
+def moving(tiny: ModuleType) -> Callable[[int], Any]:
+    """Pictures that move and carry their number."""
+    still = tiny.texture(calls.SIZE, 1)
+    return lambda n: calls.numbered(np.roll(still, 2 * n, 1), n)

@@ -1,44 +1,22 @@
 """Ways to a peer: one UDP port, a public address, candidates that come later."""
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("aiortc")
 
 from aioice import stun
-from aiortc import RTCSessionDescription
 
 from allaprima.realtime.errors import ConfigError
 from allaprima.realtime.live.gather import Gathering
 from allaprima.realtime.live.ice import IceServer
 from allaprima.realtime.live.peers import Peers, Unacceptable
 
-from .calls import Open, Scene, browser, exchange, numbered, publisher, run, sockets, until, viewer
+from .calls import Open, browser, description, exchange, publisher, sockets, until, viewer
 
 pytestmark = pytest.mark.usefixtures("exact", "no_thread_left")
-SIZE = (320, 192)
-
-
-@pytest.fixture
-def play(tiny_bundle: Path) -> Callable[[Scene], None]:
-    return lambda scene: run(tiny_bundle, scene)
-
-
-def description(sdp: str) -> RTCSessionDescription:
-    return RTCSessionDescription(sdp, "answer")
-
-
-@pytest.fixture
-def moving(tiny: ModuleType) -> Callable[[int], Any]:
-    """Pictures that move and carry their number."""
-    still = tiny.texture(SIZE, 1)
-    return lambda n: numbered(np.roll(still, 2 * n, 1), n)
 
 
 def test_all_peers_share_one_udp_port(play: Any, moving: Any) -> None:

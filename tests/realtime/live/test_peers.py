@@ -7,9 +7,8 @@ import json
 import os
 import random
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,19 +25,17 @@ from allaprima.realtime.live.peer import Peer
 from allaprima.realtime.live.peers import Patience, Peers
 
 from .calls import (
+    SIZE,
     Caller,
     Open,
-    Scene,
     browser,
     connection,
     exchange,
     luma,
     memory,
     number_in,
-    numbered,
     pictures,
     publisher,
-    run,
     sockets,
     threads,
     until,
@@ -46,23 +43,10 @@ from .calls import (
 )
 
 pytestmark = pytest.mark.usefixtures("exact", "no_thread_left")
-SIZE = (320, 192)
-
-
-@pytest.fixture
-def play(tiny_bundle: Path) -> Callable[[Scene], None]:
-    return lambda scene: run(tiny_bundle, scene)
 
 
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "6"))
 """How often is connected and killed; 200 for the full test."""
-
-
-@pytest.fixture
-def moving(tiny: ModuleType) -> Callable[[int], Any]:
-    """Pictures that move and carry their number."""
-    still = tiny.texture(SIZE, 1)
-    return lambda n: numbered(np.roll(still, 2 * n, 1), n)
 
 
 def brightness(caller: Caller) -> float:

@@ -2,41 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("aiortc")
 
-from aiortc import RTCSessionDescription
 
 from allaprima.realtime.errors import ConfigError
 from allaprima.realtime.live.peers import Bitrates, Unacceptable
 
-from .calls import Caller, Open, Scene, Tone, browser, exchange, numbered, publisher, run, sockets, until, viewer
+from .calls import Caller, Open, Tone, browser, description, exchange, publisher, sockets, until, viewer
 
 pytestmark = pytest.mark.usefixtures("exact", "no_thread_left")
-SIZE = (320, 192)
-
-
-@pytest.fixture
-def play(tiny_bundle: Path) -> Callable[[Scene], None]:
-    return lambda scene: run(tiny_bundle, scene)
-
-
-def description(sdp: str) -> RTCSessionDescription:
-    return RTCSessionDescription(sdp, "answer")
-
-
-@pytest.fixture
-def moving(tiny: ModuleType) -> Callable[[int], Any]:
-    """Pictures that move and carry their number."""
-    still = tiny.texture(SIZE, 1)
-    return lambda n: numbered(np.roll(still, 2 * n, 1), n)
 
 
 def test_the_answer_keeps_browsers_from_sinking(play: Any, moving: Any) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,15 +17,9 @@ from allaprima.realtime.live.receive import PromptBuffer
 from allaprima.realtime.live.send import Sound
 from allaprima.realtime.live.stream import Stream
 
-from .calls import Caller, Open, Scene, Tone, exchange, luma, publisher, run, until, viewer
+from .calls import SIZE, Caller, Open, Tone, exchange, luma, publisher, until, viewer
 
 pytestmark = pytest.mark.usefixtures("exact", "no_thread_left")
-SIZE = (320, 192)
-
-
-@pytest.fixture
-def play(tiny_bundle: Path) -> Callable[[Scene], None]:
-    return lambda scene: run(tiny_bundle, scene)
 
 
 @pytest.fixture
