@@ -25,7 +25,7 @@ from allaprima.bench.results import Bar, describe_machine, versions, write_json
 from allaprima.kernels import cuda
 from allaprima.kernels.flow import Dis
 from allaprima.kernels.reference import dis, flow
-from allaprima.realtime.backends.cpu import FLOW_FACTOR, FLOW_SHORT_SIDE
+from allaprima.realtime.backends.layout import FLOW_FACTOR, FLOW_SHORT_SIDE
 from allaprima.realtime.config import parse_size
 
 SCHEMA = "allaprima-bench-flow-quality/1"

@@ -17,6 +17,8 @@ from allaprima.kernels.color import from_rgb, to_rgb
 from allaprima.kernels.confidence import confidence
 from allaprima.kernels.cuda import cupy
 from allaprima.kernels.flow import Dis
+from allaprima.kernels.follow import believe, follow
+from allaprima.kernels.frame import gray, present, temper
 from allaprima.kernels.lut3d import lut3d
 from allaprima.kernels.meter import Flicker, Health
 from allaprima.kernels.mix import mix
@@ -38,6 +40,8 @@ MARGIN, STRIDE = 16, 8
 """Of the padded picture, as the engine has it."""
 FLOW_FACTOR = 4
 """How many times smaller the picture is that flow is measured on."""
+EVEN = 3.0
+"""Deviation of a picture that is not painted."""
 CHANNELS = 48
 """Of the features that are normalised, at a quarter of the picture's size."""
 STYLES, FILTERS = 4, 44_464
@@ -183,6 +187,26 @@ def _(inputs: Inputs, s: Sizes) -> Call:
     return lambda stream: unpack(given, s.picture, margin=MARGIN, out=out, stream=stream)
 
 
+@case("small gray", lambda s: (s.given_area + s.small_area, 2 * s.area, 1), GLUE)
+def _(inputs: Inputs, s: Sizes) -> Call:
+    width, height = s.small
+    given, out = inputs.nv12(s.picture), inputs.empty((height, width), "uint8")
+    return lambda stream: gray(given, s.small, FLOW_FACTOR, MARGIN, out=out, stream=stream)
+
+
+@case("temper an even picture", lambda s: (1.5 * s.given_area + 1.5 * s.area, 6 * s.area, 1))
+def _(inputs: Inputs, s: Sizes) -> Call:
+    given, out, figures = inputs.nv12(s.picture), inputs.picture(s.padded, "uint8"), inputs.random((1, 6), "float32")
+    return lambda stream: temper(given, figures, EVEN, MARGIN, out=out, stream=stream)
+
+
+@case("present to NV12", lambda s: (4.5 * s.given_area, 12 * s.given_area, 1), GLUE, memory_bound=True)
+def _(inputs: Inputs, s: Sizes) -> Call:
+    shown, given, share = inputs.picture(s.padded, "uint8"), inputs.nv12(s.picture), inputs.random((1,), "float32")
+    out = inputs.nv12(s.picture)
+    return lambda stream: present(shown, given, share, MARGIN, out=out, stream=stream)
+
+
 @case("NV12 to RGB", lambda s: (7.5 * s.given_area, 25 * s.given_area, 1), memory_bound=True)
 def _(inputs: Inputs, s: Sizes) -> Call:
     width, height = s.picture
@@ -260,6 +284,22 @@ def _(inputs: Inputs, s: Sizes) -> Call:
     flow, trust = inputs.flow(s.small), inputs.random((height, width), "float32")
     held, shown = inputs.picture(s.padded, "float32"), inputs.picture(s.padded, "float16")
     return lambda stream: op.warp_blend(new, history, flow, trust, weight, held=held, shown=shown, stream=stream)
+
+
+@case("follow a motion", lambda s: (36 * s.small_area, 40 * s.small_area, 1))
+def _(inputs: Inputs, s: Sizes) -> Call:
+    width, height = s.small
+    step, before = ((inputs.flow(s.small), inputs.random((height, width), "float32")) for _ in range(2))
+    mean, out = inputs.random((1,), "float32", 0.5), (inputs.flow(s.small), inputs.empty((height, width), "float32"))
+    return lambda stream: follow(step, before, mean, 0.0, out=out, stream=stream)
+
+
+@case("believe a motion", lambda s: (60 * s.small_area, 10 * s.small_area, 1))
+def _(inputs: Inputs, s: Sizes) -> Call:
+    width, height = s.small
+    motion = inputs.flow(s.small), inputs.random((height, width), "float32")
+    out = inputs.empty((3, height, width, 4), "float32")
+    return lambda stream: believe(motion, FLOW_FACTOR, out=out, stream=stream)
 
 
 @case("warp, bilinear", lambda s: (20 * s.area, 35 * s.area, 1), memory_bound=True)

@@ -1,10 +1,13 @@
-"""Keep a painted stream steady: all that happens between the net and the output, as one short chain of kernels."""
+"""Keep a painted stream steady: all that happens between the net and the output, as short chains of kernels."""
+
+from typing import Any
 
 import numpy as np
 
 from allaprima.kernels.blend import crisp, fetch, hold
 from allaprima.kernels.contrast import COMPARED, DECIDED, FACTORS, Planes, compare, decide, smooth
 from allaprima.kernels.cuda import Array, Stream, cupy
+from allaprima.kernels.follow import Motion, believe
 
 Limits = tuple[float, float]
 
@@ -44,6 +47,7 @@ class Temporal:
         *,
         held: Planes,
         shown: Planes,
+        fetched: Planes | None = None,
         stream: Stream = None,
     ) -> None:
         """Fill ``held``, the next picture's history, and ``shown``, what is seen of it, from ``new`` and ``history``.
@@ -52,15 +56,33 @@ class Temporal:
         float16 or float32, and ``shown`` as it is; ``held`` is float32, ``history`` was filled so or is any of the
         three.  ``flow`` is the backward flow ``(h, w, 2)`` float32 in pixels of the small picture, ``trust`` its
         confidence ``(h, w)``.  ``weight`` ``(1,)`` float32 is the most that history counts (0..1), read when the
-        kernels run.  ``held`` must not overlap ``history``.  Raises TypeError and ValueError for arrays that do not
-        fit.
+        kernels run.  ``held`` must not overlap ``history``, unless the history may be ``fetched`` to float32 planes
+        that overlap neither.  Raises TypeError and ValueError for arrays that do not fit.
         """
-        for old, fetched in zip(history, held, strict=True):
-            fetch(old, flow, out=fetched, stream=stream)
-        compare(new, held, self._factor, out=self._compared, stream=stream)
+        fetched = held if fetched is None else fetched
+        for old, moved in zip(history, fetched, strict=True):
+            fetch(old, flow, out=moved, stream=stream)
+        compare(new, fetched, self._factor, out=self._compared, stream=stream)
         smooth(self._compared, out=self._smoothed, stream=stream)
         decide(self._smoothed, flow, trust, weight, self._factor, out=self._decided, stream=stream)
-        parts = zip(new, (self._luma, self._chroma), self._limits, held, shown, strict=True)
-        for fresh, decided, limits, carried, seen in parts:
-            hold(fresh, carried, decided, limits, out=(carried, seen), stream=stream)
+        parts = zip(new, fetched, (self._luma, self._chroma), self._limits, held, shown, strict=True)
+        for fresh, moved, decided, limits, carried, seen in parts:
+            hold(fresh, moved, decided, limits, out=(carried, seen), stream=stream)
         crisp(held[0], self._luma, self._limits[0], out=shown[0], stream=stream)  # in place of what was just held
+
+    def carry(self, history: Planes, motion: Motion, *, fetched: Planes, shown: Planes, stream: Stream = None) -> None:
+        """Fill ``shown`` with the ``history`` moved along ``motion``, where no net has painted.
+
+        ``motion`` is flow and confidence as `warp_blend` takes them.  ``history`` is float32 and stays as it is, so
+        that what is carried over several frames is warped once; ``fetched`` is like it and overwritten.  Six launches.
+        """
+        believe(motion, self._factor, out=self._decided, stream=stream)
+        for old, moved in zip(history, fetched, strict=True):
+            fetch(old, motion[0], out=moved, stream=stream)
+        crisp(fetched[0], self._luma, self._limits[0], out=shown[0], stream=stream)
+        for moved, decided, seen in zip(_two(fetched[1]), _two(self._chroma), _two(shown[1]), strict=True):
+            crisp(moved, decided, self._limits[1], out=seen, stream=stream)  # chroma is not worn: to bytes, no more
+
+
+def _two(planes: Any) -> tuple[Array, Array]:
+    return planes[0], planes[1]

@@ -149,6 +149,8 @@ class Memory:
         self._slack = (pages[:before], pages[before + size :])
         self.bytes: NDArray[np.uint8] = pages[before : before + size]
         self.bytes[:] = poison
+        self.host = False
+        """Whether it stands for memory of the host, pinned."""
         Memory.living.add(self)
 
     def overwritten(self) -> str | None:

@@ -32,7 +32,7 @@ class Chain:
 
     def __init__(self, cupy: Any, backend: CpuBackend) -> None:
         self.cupy = cupy
-        width, height = (backend._shapes[0][1], backend._shapes[0][0])
+        height, width = backend.canvas.shapes[0]
         self.temporal = Temporal((width, height), backend._small_size, (backend._luma_limits, backend._chroma_limits))
 
     def planes(self, *planes: Any) -> Any:
@@ -212,6 +212,50 @@ def test_eight_launches_on_the_given_stream_and_no_allocation(emulated: FakeCupy
         temporal.warp_blend(new, history, *maps, **results, stream=stream)
     names = [launched.kernel.partition("<")[0] for launched in emulated.launches]
     assert names == ["fetch", "fetch", "compare", "smooth", "decide", "hold", "hold", "crisp"]
+    assert {launched.stream for launched in emulated.launches} == {stream}
+
+
+def test_a_history_may_be_overwritten_if_it_is_fetched_elsewhere(cupy: Any) -> None:
+    temporal, new, history, flow, trust = case(cupy, np.float32)
+    maps = [cupy.asarray(array) for array in (flow, trust, np.float32([0.9]))]
+    apart, fetched = outputs(cupy, new), outputs(cupy, new)["held"]
+    temporal.warp_blend(new, history, *maps, **apart)
+    shown = outputs(cupy, new)["shown"]
+    temporal.warp_blend(new, history, *maps, held=history, shown=shown, fetched=fetched)
+    for one, other in zip((*history, *shown), (*apart["held"], *apart["shown"]), strict=True):
+        np.testing.assert_array_equal(one.get(), other.get())
+
+
+@pytest.mark.parametrize("factor", SIZES)
+def test_carried_it_is_the_cpu_backend(cupy: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch, factor: int) -> None:
+    monkeypatch.setattr("allaprima.kernels.reference.warp.warp", sample_exactly)
+    size = SIZES[factor]
+    backend = CpuBackend(size, tiny.LIMITED)
+    chain = Chain(cupy, backend)
+    frames = [backend.upload(moving(tiny, size, moment, tiny.LIMITED)) for moment in range(2)]
+    before = painted(frames[0], 0, 0.3 * factor)
+    motion = backend.motion(*frames)
+    expected = backend.carry(before, frames[1], motion)
+    luma, chroma = chain.planes(*(plane.astype(np.float32) for plane in before.planes))
+    history, moves = (luma, chroma), (cupy.asarray(motion.flow), cupy.asarray(motion.confidence))
+    fetched, shown = (chain.empty_like(history, dtype) for dtype in (np.float32, np.uint8))
+    chain.temporal.carry(history, moves, fetched=fetched, shown=shown)
+    y, (u, v) = (plane.get() for plane in shown)
+    for plane, wanted in zip((y, u, v), expected.planes, strict=True):
+        steps = cv2.absdiff(plane, wanted)
+        assert steps.max() <= 1
+        assert (steps == 0).mean() > 0.99
+    np.testing.assert_array_equal(luma.get(), before.planes[0], "the history stays as it is")
+
+
+def test_carrying_takes_six_launches_and_no_memory(emulated: FakeCupy) -> None:
+    temporal, _, history, flow, trust = case(emulated, np.float32)
+    motion, stream = (emulated.asarray(flow), emulated.asarray(trust)), FakeStream()
+    fetched, shown = outputs(emulated, history)["held"], tuple(emulated.empty(p.shape, np.uint8) for p in history)
+    with emulated.no_allocation():
+        temporal.carry(history, motion, fetched=fetched, shown=shown, stream=stream)
+    names = [launched.kernel.partition("<")[0] for launched in emulated.launches]
+    assert names == ["believe", "fetch", "fetch", "crisp", "crisp", "crisp"]
     assert {launched.stream for launched in emulated.launches} == {stream}
 
 
