@@ -8,8 +8,12 @@
     ├─ SinkError              4   the output cannot be opened or written
     │  └─ OutputExists       10
     ├─ BundleError            5   a model bundle or a style file is damaged or foreign
+    │  └─ EngineMissing      11   no engine has been built for this bundle, size and GPU
     └─ BackendError           6   the device
-       └─ BackendUnavailable  7
+       ├─ BackendUnavailable  7   it cannot be used here, and nothing was opened
+       ├─ OutOfDeviceMemory  12
+       ├─ KernelError        13   a kernel does not compile, or does what it must not
+       └─ DeviceLost         14   the device, or its driver, has gone
 
 The number is the exit code of the command line.  ``hint`` is one sentence that says what to do.
 """
@@ -53,9 +57,25 @@ class BundleError(AllaprimaError):
     exit_code = 5
 
 
+class EngineMissing(BundleError):
+    exit_code = 11
+
+
 class BackendError(AllaprimaError):
     exit_code = 6
 
 
 class BackendUnavailable(BackendError):
     exit_code = 7
+
+
+class OutOfDeviceMemory(BackendError):
+    exit_code = 12
+
+
+class KernelError(BackendError):
+    exit_code = 13
+
+
+class DeviceLost(BackendError):
+    exit_code = 14
