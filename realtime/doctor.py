@@ -95,6 +95,8 @@ def _painting() -> Iterator[Finding]:
 
 
 def _graphics() -> Iterator[Finding]:
+    from allaprima.realtime.backends.cuda_device import device_name, probe
+
     cards = machine.gpus()
     yield from (_fact("graphics", f"gpu {number}", card) for number, card in enumerate(cards))
     if not cards:
@@ -102,6 +104,9 @@ def _graphics() -> Iterator[Finding]:
         return
     for extra in ("cuda", "tensorrt"):
         yield _extra("graphics", extra)
+    reason = probe()
+    fix = "" if reason is None else "mend that, or paint with --backend cpu"
+    yield Finding("graphics", "paints", reason is None, reason or f"{device_name()}, with --backend auto or cuda", fix)
 
 
 def _encoders() -> Iterator[Finding]:
@@ -120,12 +125,15 @@ def _try_encoder(name: str, pix_fmt: str, options: dict[str, str]) -> str:
     """Encode one frame; what went wrong, if anything."""
     import av
 
+    from allaprima.realtime.sinks.priority import usual_priority
+
     try:
         context: Any = av.CodecContext.create(name, "w")
         context.width, context.height = PICTURE
         context.pix_fmt, context.time_base, context.framerate = pix_fmt, Fraction(1, 30), Fraction(30)
         context.thread_count, context.options = 1, dict(options)
-        context.open()
+        with usual_priority():
+            context.open()
         frame = av.VideoFrame(*PICTURE, pix_fmt)
         frame.pts = 0
         context.encode(frame)

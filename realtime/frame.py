@@ -1,6 +1,7 @@
 """The values that travel through the pipeline: `Color`, `Frame`, `StreamInfo`."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,9 @@ class Color:
 class Frame:
     """One picture of a stream.
 
-    On the CPU the format is ``yuv420p``: three uint8 planes, luma ``(H, W)`` and two of chroma
-    ``(ceil(H/2), ceil(W/2))``, not necessarily contiguous.
+    In host memory the format is ``yuv420p``: three uint8 planes, luma ``(H, W)`` and two of chroma
+    ``(ceil(H/2), ceil(W/2))``, not necessarily contiguous.  On a device it may also be ``nv12`` or ``p010``,
+    as in `allaprima.kernels.surface`.
     """
 
     planes: tuple[Any, ...]
@@ -61,6 +63,14 @@ class Frame:
     """How long it is shown, in `time_base` units; 0 when the source does not say."""
     side: "tuple[av.Packet[Any], ...]" = field(default=(), repr=False)
     """Audio and subtitle packets that belong with this picture, in stream order; sinks copy them."""
+    landing: Callable[[], tuple[Plane, ...]] | None = field(default=None, repr=False, compare=False)
+    """Waits for the planes and gives them as yuv420p in host memory; None when they are there already."""
+
+    def landed(self) -> "Frame":
+        """The frame with its planes in host memory.  Raises `BackendError` when the device failed meanwhile."""
+        if self.landing is None:
+            return self
+        return replace(self, planes=self.landing(), format="yuv420p", landing=None)
 
     @property
     def time(self) -> float:

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import av
@@ -42,12 +42,15 @@ class Encoder:
     lossless: bool = False
     color: tuple[int, int] | None = None
     """Matrix (0: any) and range, where the bitstream can say no other."""
+    card: bool = False
+    """It is the graphics card's own, and takes pictures that are there."""
 
 
 def _nvenc(name: str, codec: str) -> Encoder:
     return Encoder(
         name, codec, "cq", (0, 51), 21, "preset", NV_PRESETS, "p4", {"rc": "vbr"},
         {"tune": "ull", "bf": "0", "delay": "0", "zerolatency": "1", "forced-idr": "1"}, smallest=146,
+        card=True,
     )  # fmt: skip
 
 
@@ -164,6 +167,21 @@ def plan(wanted: EncoderOptions, default: str, *, live: bool = False, bit_rate: 
     options |= _quality(encoder, wanted.crf)
     # VP8's quality is a floor under a bit rate, and 0 would mean 200 kbit/s.
     return Plan(encoder, options, 50_000_000 if encoder.name == "libvpx" else 0)
+
+
+def plans(
+    wanted: EncoderOptions, default: str, card: bool = False, *, live: bool = False, bit_rate: int = 0
+) -> tuple[Plan, ...]:
+    """What to try in turn: where the frames are on a ``card`` and the user leaves open which encoder it is, the
+    card's own of that codec first.
+
+    A quality or a preset leaves it open no longer: each encoder has a scale of its own.
+    """
+    usual = plan(wanted, default, live=live, bit_rate=bit_rate)
+    if not card or wanted.codec in ENCODERS or wanted.crf is not None or wanted.preset is not None:
+        return (usual,)
+    own = [e.name for e in ENCODERS.values() if e.card and e.codec == usual.encoder.codec]
+    return (*(plan(replace(wanted, codec=name), default, live=live, bit_rate=bit_rate) for name in own), usual)
 
 
 def _preset(encoder: Encoder, wanted: str | None) -> dict[str, str]:

@@ -17,8 +17,10 @@ def even(size: tuple[int, int]) -> tuple[int, int]:
 def to_av(frame: Frame, size: tuple[int, int]) -> av.VideoFrame:
     """The frame's planes in ``size``, at most one column and one row larger than the frame.
 
-    Nothing is copied where the planes can be lent: the picture then holds on to the arrays.
+    Nothing is copied where the planes can be lent: the picture then holds on to the arrays.  A frame on a device is
+    landed first.
     """
+    frame = frame.landed()
     if size == frame.size == even(size) and all(_lendable(plane) for plane in frame.planes):
         picture = av.VideoFrame.from_dlpack(frame.planes, format="yuv420p")
     else:

@@ -15,6 +15,9 @@ from allaprima.realtime.frame import Color, Plane
 AS_THEY_ARE = {"yuv420p", "yuvj420p", "yuva420p"}
 """Formats whose first three planes are what a `Frame` holds."""
 
+ON_CARD = {"yuv420p", "yuvj420p", "yuv420p10le"}
+"""Formats that a hardware decoder gives as something that can be painted."""
+
 UNSPECIFIED = 2
 BT709 = 1
 LIMITED, FULL = 1, 2
@@ -79,10 +82,22 @@ def color_of(frame: av.VideoFrame, context: av.VideoCodecContext | None = None) 
     if is_rgb(frame):
         primaries, transfer = (BT709 if t == UNSPECIFIED else int(t) for t in tags[1:])
         return Color(BT709, primaries, transfer, LIMITED)
-    if frame.format.name.startswith("yuvj"):
+    if frame.format.name.startswith("yuvj") or (context is not None and str(context.pix_fmt).startswith("yuvj")):
         span = FULL
     matrix = int(tags[0]) or UNSPECIFIED  # 0 says RGB, which these planes are not
     return Color(matrix, int(tags[1]), int(tags[2]), span)
+
+
+def obstacle(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> str:
+    """Why pictures like this one, wanted in ``size``, cannot be used as a hardware decoder gives them, or nothing."""
+    stored = (frame.width, frame.height)
+    if Turn.of(frame):
+        return "its pictures are turned"
+    if size not in (None, stored):
+        return "its pictures are scaled"
+    if stored[0] % 2 or stored[1] % 2:
+        return "its pictures have odd sides"
+    return "" if frame.format.name in ON_CARD else f"its pixels are {frame.format.name}"
 
 
 class PictureReader:

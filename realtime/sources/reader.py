@@ -11,8 +11,10 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
+from allaprima.realtime.backends.hardware import Surface
 from allaprima.realtime.errors import SourceError, SourceLost
 from allaprima.realtime.frame import Frame, StreamInfo
+from allaprima.realtime.sources.decoder import Decoder
 from allaprima.realtime.sources.picture import PictureReader, color_of
 from allaprima.realtime.sources.request import Request, seconds
 from allaprima.realtime.sources.seek import from_first_key, seek_before
@@ -61,6 +63,7 @@ class MediaSource:
         self._given = given
         self._request = request
         self._tally = Tally()
+        self._decoder = Decoder(given.video, self._tally.failed, self.notes, request.size, request.hardware)
         self._stopped = threading.Event()
         self._side: list[Any] = []
         self._rate = fraction(given.video.average_rate) or fraction(given.video.guessed_rate)
@@ -145,24 +148,15 @@ class MediaSource:
             is_video = packet.stream.index == self._given.video.index
             self._tally.packet(packet, is_video)
             if is_video:
-                yield from self._decode(packet)
+                pictures = self._decoder.decode(packet)
+                self._tally.pictures += len(pictures)
+                yield from pictures
             else:
                 self._gather(packet)
             if self._stopped.is_set():
                 return
         if self._window.first is None and not self._given.live:
             self._tally.close_books(self._given.container, self._given.video, self._rate)
-
-    def _decode(self, packet: Any) -> list[av.VideoFrame]:
-        try:
-            frames: list[av.VideoFrame] = self._given.video.codec_context.decode(packet)
-        except EOFError:
-            return []
-        except (FFmpegError, OSError, ValueError) as error:
-            self._tally.failed(error)
-            return []
-        self._tally.pictures += len(frames)
-        return frames
 
     def _gather(self, packet: Any) -> None:
         if packet.size or packet.pts is not None or packet.dts is not None:
@@ -235,8 +229,11 @@ class MediaSource:
         self._conclude()
 
     def _frame(self, shot: Shot, index: int) -> Frame:
+        surface = self._surface(shot.frame)
         return Frame(
-            planes=self._reader.planes(shot.frame),
+            planes=surface.planes,
+            format=surface.format,
+            landing=surface.landing,
             size=self.info.size,
             pts=self._timeline.shown(shot.pts),
             time_base=self._time_base,
@@ -246,6 +243,12 @@ class MediaSource:
             duration=shot.frame.duration or 0,
             side=self._take_side(),
         )
+
+    def _surface(self, picture: av.VideoFrame) -> Surface:
+        hardware = self._request.hardware
+        if hardware is not None and hardware.holds(picture):
+            return hardware.take(picture)
+        return Surface(self._reader.planes(picture))
 
     def _take_side(self) -> tuple[Any, ...]:
         taken = tuple(packet for packet in self._side if self._window.keeps(packet))

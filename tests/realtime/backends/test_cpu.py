@@ -3,14 +3,16 @@
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from allaprima.realtime.backends import open_backend
+from allaprima.realtime.backends import FULL, open_backend
 from allaprima.realtime.backends.cpu import CpuBackend, Motion
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.errors import BackendUnavailable, ConfigError
@@ -27,10 +29,12 @@ LARGE = (641, 359)
 class Easel:
     """A backend and its net at one size."""
 
-    def __init__(self, path: Path, size: tuple[int, int], color: Color, region: bool = False) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], color: Color, region: bool = False, scale: float = 1.0
+    ) -> None:
         self.backend = CpuBackend(size, color)
         self.bank = StyleBank(Bundle(path))
-        self.net = self.backend.load_net(self.bank.bundle, region)
+        self.net = self.backend.load_net(self.bank.bundle, region, scale)
 
     @property
     def factor(self) -> int:
@@ -56,8 +60,8 @@ class Easel:
 
 @pytest.fixture
 def easel(tiny_bundle: Path, tiny: ModuleType) -> Any:
-    def make(size: tuple[int, int] = SIZE, color: Color = tiny.LIMITED, region: bool = False) -> Easel:
-        return Easel(tiny_bundle, size, color, region)
+    def make(size: tuple[int, int] = SIZE, color: Color = tiny.LIMITED, region: bool = False, **more: Any) -> Easel:
+        return Easel(tiny_bundle, size, color, region, **more)
 
     return make
 
@@ -282,6 +286,142 @@ def test_pictures_are_mixed_by_a_number_or_a_mask(easel: Any, tiny: ModuleType) 
         mixed = backend.download(backend.mix(a, b, t), like)
         for plane in mixed.planes:
             assert (plane[4, 4], plane[-4, 4]) == lumas
+
+
+# ---- less effort ----
+
+
+def test_the_ladder_begins_with_full_effort_and_saves_something_with_every_step() -> None:
+    efforts = CpuBackend.efforts
+    assert efforts[0] == FULL
+    assert len(set(efforts)) == len(efforts)
+    for above, below in pairwise(efforts):
+        assert (above.coarse, above.scale, above.every) != (below.coarse, below.scale, below.every)
+        assert below.coarse >= above.coarse
+        assert below.scale <= above.scale
+        assert below.every >= above.every
+
+
+@pytest.mark.parametrize("size", [SIZE, LARGE, (2, 2)])
+def test_a_coarse_motion_is_that_of_the_usual_size(easel: Any, tiny: ModuleType, size: Any) -> None:
+    here = easel(size)
+    here.like = tiny.frame(size)
+    wide = tiny.texture((size[0] + 8, size[1]), 5, grain=6 * here.factor)
+    planes = [(np.ascontiguousarray(wide[:, at : at + size[0]]), *here.like.planes[1:]) for at in (0, 4)]
+    before, now = (here.backend.upload(replace(here.like, planes=moment)) for moment in planes)
+    usual, coarse = here.backend.motion(before, now), here.backend.motion(before, now, coarse=True)
+    assert coarse.flow.shape == usual.flow.shape
+    assert coarse.confidence.shape == usual.confidence.shape
+    if min(size) > 2:
+        assert np.median(coarse.flow[..., 0]) * here.factor == pytest.approx(4, abs=0.6)
+        assert np.median(coarse.confidence) > 0.9
+    assert not here.backend.motion(None, now, coarse=True).confidence.any()
+
+
+@pytest.mark.parametrize("scale", [0.75, 0.5])
+@pytest.mark.parametrize("size", [SIZE, LARGE, (17, 31), (2, 2), (1, 5)])
+def test_a_net_that_paints_small_gives_the_usual_size(easel: Any, tiny: ModuleType, size: Any, scale: float) -> None:
+    here, frame = easel(size, scale=scale), tiny.flat(100, 90, 160, size)
+    painted = here.paint(frame, "bright")
+    assert [p.shape for p in painted.planes] == [p.shape for p in frame.planes]
+    assert [np.unique(p).tolist() for p in painted.planes] == [[127], [90], [160]]
+
+
+def test_a_small_net_puts_everything_where_it_was(easel: Any, tiny: ModuleType) -> None:
+    frame = tiny.frame((320, 192))
+    smooth = replace(frame, planes=tuple(cv2.GaussianBlur(p, None, 4) for p in frame.planes))
+    for scale in (0.75, 0.5):
+        painted = easel((320, 192), scale=scale).paint(smooth)
+        assert (
+            max(
+                int(cv2.absdiff(np.ascontiguousarray(p), q).max())
+                for p, q in zip(painted.planes, smooth.planes, strict=True)
+            )
+            <= 3
+        )
+
+
+def test_a_small_net_knows_regions(easel: Any, tiny: ModuleType) -> None:
+    here = easel(region=True, scale=0.5)
+    inside = here.bank.views(here.bank.resolve("dark"))
+    mask = np.zeros((64, 96), np.float32)
+    mask[:, 48:] = 1
+    luma = here.paint(tiny.flat(100), "bright", region=(mask, inside)).planes[0]
+    assert (luma[:, :40] == 127).all()
+    assert (luma[:, 56:] == 73).all()
+
+
+def test_nets_are_loaded_once_and_compiled_once_for_all_streams_alike(easel: Any) -> None:
+    one, other = easel(), easel()
+    assert one.backend.load_net(one.bank.bundle) is one.net
+    assert one.backend.load_net(one.bank.bundle, scale=0.5) is not one.net
+    assert one.net is not other.net
+    assert one.net._compiled is other.net._compiled
+    assert one.net._request is not other.net._request
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(8, -4), (-16, 8)])
+def test_what_is_carried_goes_along_with_the_motion(easel: Any, tiny: ModuleType, dx: int, dy: int) -> None:
+    here = easel()
+    old = tiny.frame()
+    moved = [np.roll(p, (-dy // h, -dx // h), (0, 1)) for p, h in zip(old.planes, (1, 2, 2), strict=True)]
+    here.like = now = tiny.flat(100)
+    motion = here.still(1, (dx / here.factor, dy / here.factor))
+    carried = here.backend.download(here.backend.carry(here.backend.upload(old), here.backend.upload(now), motion), now)
+    for plane, wanted, rim in zip(carried.planes, moved, (24, 12, 12), strict=True):
+        assert np.median(np.abs(plane.astype(int) - wanted)[rim:-rim, rim:-rim]) <= 2
+
+
+def test_what_rests_is_carried_as_it_is(easel: Any, tiny: ModuleType) -> None:
+    here = easel()
+    here.like = old = tiny.frame()
+    carried = here.backend.carry(here.backend.upload(old), here.backend.upload(tiny.flat(100)), here.still(1))
+    assert tiny.difference(here.backend.download(carried, old), old) == 0
+
+
+def test_what_is_carried_on_is_fetched_from_the_painting_itself(easel: Any, tiny: ModuleType) -> None:
+    """Half a pixel to and fro, six times over: warped again and again it would be blurred."""
+    here = easel()
+    here.like = old = strokes(tiny.frame())
+    painted = shown = here.backend.upload(old)
+    for step in range(6):
+        shift = (0.5 if step % 2 else -0.5) / here.factor
+        shown = here.backend.carry(shown, here.backend.upload(tiny.flat(100)), here.still(1, (shift, shift)))
+    assert shown.origin is not None
+    assert shown.origin[0] is painted
+    assert tiny.difference(here.backend.download(shown, old), old) <= 1
+
+
+def test_after_a_cut_the_old_picture_stays_until_one_is_painted_and_leaves_nothing(
+    easel: Any, tiny: ModuleType
+) -> None:
+    here = easel()
+    here.like = old = tiny.frame(seed=1)
+    new = tiny.frame(seed=2)
+    before, now = here.backend.upload(old), here.backend.upload(new)
+    torn = here.backend.motion(before, now)
+    carried = here.backend.carry(before, now, torn)
+    assert tiny.difference(here.backend.download(carried, old), old) == 0
+    found = here.backend.warp_blend(carried, now, here.backend.motion(carried, now), 1.0)
+    assert tiny.difference(here.backend.download(found, new), new) == 0, "though nothing has moved since"
+
+
+def test_history_that_was_carried_is_held(easel: Any, tiny: ModuleType) -> None:
+    here = easel()
+    old, new = strokes(tiny.frame()), tiny.frame()
+    here.like = new
+    carried = here.backend.carry(here.backend.upload(old), here.backend.upload(new), here.still(1))
+    held = here.steady(carried, new, here.still(1), 0.75)
+    direct = here.steady(old, new, here.still(1), 0.75)
+    assert tiny.difference(here.backend.download(held, new), here.backend.download(direct, new)) == 0
+
+
+def test_a_sample_tells_of_the_whole_picture(easel: Any, tiny: ModuleType) -> None:
+    backend = easel(LARGE).backend
+    frame = tiny.frame(LARGE)
+    sample = backend.sample(backend.upload(frame))
+    assert 5_000 < sample.size < 40_000
+    assert sample.mean() == pytest.approx(frame.planes[0].mean(), abs=4)
 
 
 # ---- opening ----
