@@ -4,18 +4,27 @@ For `webrtc.py` and the tests; no network, no clock, so that the same pictures a
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from aiortc.codecs.base import Encoder
-from aiortc.codecs.h264 import h264_depayload
+from aiortc.codecs.h264 import H264Encoder, h264_depayload
 from aiortc.codecs.vpx import Vp8Encoder, vp8_depayload
 
+from allaprima.bench import clips
+from allaprima.bench.clips import Size
+from allaprima.realtime import open_source
+from allaprima.realtime.live.encoder import LiveH264
+from allaprima.realtime.stylizer import Stylizer
+
 CLOCK = 90_000
+FRAMES, SKIP = 40, 10
+"""Pictures that are encoded, and those at the start that are not compared: rates have settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +80,33 @@ def samples(picture: av.VideoFrame) -> Any:
 def decibels(mean_square: float) -> float:
     """PSNR of 8-bit samples."""
     return float(10 * np.log10(255**2 / max(mean_square, 1e-9)))
+
+
+def qualities(
+    style: str | None = None, bundle: Path | None = None, size: Size = (1280, 720), frames: int = FRAMES
+) -> dict[str, Sent]:
+    """Painted pictures through our encoder and aiortc's own."""
+    paint = Stylizer(style, bundle=bundle)
+    with open_source(f"test:landscape?size={clips.text(size)}&frames={frames}") as source:
+        painted = [_video(paint(frame).landed().planes, size) for frame in source]
+    found = {}
+    for name, encoder, bitrate in (
+        ("aiortc's as it starts", H264Encoder(), None),
+        ("aiortc's at its most, 3 Mbit/s", H264Encoder(), 3_000_000),
+        ("ours at 3 Mbit/s", LiveH264(), 3_000_000),
+        ("ours as it starts", LiveH264(), None),
+        ("ours at its most, 20 Mbit/s asked", LiveH264(), 20_000_000),
+    ):
+        if bitrate is not None:
+            encoder.target_bitrate = bitrate
+        found[name] = send(painted, encoder, skip=min(SKIP, frames // 2))
+    return found
+
+
+def _video(planes: Sequence[Any], size: Size) -> av.VideoFrame:
+    picture = av.VideoFrame(*size, "yuv420p")
+    for target, plane in zip(picture.planes, planes, strict=True):
+        rows = np.zeros((target.height, target.line_size), np.uint8)
+        rows[:, : target.width] = plane[: target.height, : target.width]
+        target.update(rows.tobytes())
+    return picture

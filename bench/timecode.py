@@ -1,9 +1,11 @@
-"""A number in a corner of each picture of a camera: when a picture is seen again, its delay is known."""
+"""A number in a corner of each picture of a camera: when a picture is seen again, its delay is known.
+
+Beside the number a coarse look at the whole picture is kept, which tells black and frozen pictures.
+"""
 
 import itertools
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,13 @@ LOOP = 1 << BITS
 """Pictures until numbers begin again: delays of up to four seconds are told apart."""
 ROWS, COLUMNS = 2, 2 * BITS
 BRIGHT, DARK = 205, 50
+CELLS = (8, 16)
+"""Rows and columns of the coarse look at a picture."""
+BLACK, EVEN = 28.0, 3.0
+"""Levels (of 255) under which the mean of a picture counts as black, and its standard deviation as empty."""
+SAME = 0.8
+"""Levels by which the cells of two pictures may differ at most to count as the same: less than a moving camera's do,
+more than what encoding a picture twice does."""
 Pixels = NDArray[np.uint8]
 
 
@@ -29,6 +38,19 @@ class Sighting:
 
     at: float
     blocks: NDArray[np.float64]
+    cells: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """Brightness of `CELLS`, 0 to 255; empty where nobody looked."""
+
+    @property
+    def black(self) -> bool:
+        """Black, or nothing on it."""
+        return bool(self.cells.size) and bool(self.cells.mean() < BLACK or self.cells.std() < EVEN)
+
+    def same(self, other: "Sighting") -> bool:
+        """Whether the other picture looks alike, number and all."""
+        if not self.cells.size or np.abs(self.cells - other.cells).max() >= SAME:
+            return False
+        return read(self.blocks) == read(other.blocks)
 
 
 def unit(width: int) -> int:
@@ -60,6 +82,15 @@ def blocks_of(luma: Pixels) -> NDArray[np.float64]:
     return means
 
 
+def cells_of(luma: Pixels) -> NDArray[np.float64]:
+    """Mean brightness of the `CELLS` of a plane ``(H, W)``."""
+    rows, columns = CELLS
+    height, width = luma.shape[0] // rows, luma.shape[1] // columns
+    cells = luma[: rows * height, : columns * width].reshape(rows, height, columns, width)
+    means: NDArray[np.float64] = cells.mean((1, 3))
+    return means
+
+
 def read(blocks: NDArray[np.float64]) -> int | None:
     """The number, or None where the picture has lost it."""
     pairs = blocks.reshape(ROWS, BITS, 2)
@@ -73,12 +104,12 @@ def _check(number: int) -> int:
 
 
 def camera_pictures(size: Size) -> list[Pixels]:
-    """One round of the camera: a moving scene there and back, numbered."""
-    half = LOOP // 2
+    """One round of the camera: a moving scene there and back, numbered; no two in a row are the same."""
+    half = LOOP // 2 + 1
     rgb = Rgb()
     with open_source(f"test:landscape?size={clips.text(size)}&frames={half}") as source:
         scene = [rgb.array(frame).copy() for frame in source]
-    return [coded(scene[min(n, LOOP - 1 - n)], n) for n in range(LOOP)]
+    return [coded(scene[min(n, LOOP - n)], n) for n in range(LOOP)]
 
 
 # ---- figures from sightings ----
@@ -96,8 +127,8 @@ class Seen:
         """Share of the pictures on the screen whose code could be read."""
         return sum(read(seen.blocks) is not None for seen in self.screen) / len(self.screen) if self.screen else 0.0
 
-    def delays(self) -> list[tuple[float, float]]:
-        """When a number appeared on the screen, and the seconds since the camera showed it."""
+    def trips(self) -> list[tuple[int, float, float]]:
+        """Number, time at the camera and time on the screen of each picture that could be read at both."""
         shown: dict[int, list[float]] = {}
         for seen in self.camera:
             if (number := read(seen.blocks)) is not None:
@@ -110,8 +141,23 @@ class Seen:
             last = number
             before = [at for at in shown.get(number, ()) if 0 <= seen.at - at < LOOP / RATE]
             if before:
-                found.append((seen.at, seen.at - max(before)))
+                found.append((number, max(before), seen.at))
         return found
+
+    def delays(self) -> list[tuple[float, float]]:
+        """When a number appeared on the screen, and the seconds since the camera showed it."""
+        return [(at, at - began) for _, began, at in self.trips()]
+
+    def black(self) -> int:
+        """Pictures on the screen that were black or empty."""
+        return sum(seen.black for seen in self.screen)
+
+    def frozen(self) -> int:
+        """Pictures on the screen that were the one before once more, unless the camera showed that one twice."""
+        numbers = (read(seen.blocks) for seen in self.camera)
+        twice = {number for number, after in itertools.pairwise(numbers) if number is not None and number == after}
+        again = [after for before, after in itertools.pairwise(self.screen) if after.same(before)]
+        return sum(read(shown.blocks) not in twice for shown in again)
 
     def longest_gap(self) -> float:
         """Seconds between two pictures on the screen."""
@@ -119,12 +165,18 @@ class Seen:
         return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
 
 
+def quarters(delays: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Median and 95 % quantile, in seconds, of the delays in each quarter of the time; none without delays."""
+    if len(delays) < 2:
+        return []
+    times = np.array([at for at, _ in delays])
+    found = np.array([delay for _, delay in delays])
+    quarter = np.minimum((4 * (times - times[0]) / max(times[-1] - times[0], 1e-9)).astype(int), 3)
+    parts = [found[quarter == number] for number in range(4)]
+    return [(float(np.quantile(part, 0.5)), float(np.quantile(part, 0.95))) for part in parts if part.size]
+
+
 def growth(delays: Sequence[tuple[float, float]]) -> float:
     """Seconds by which the median delay of the last quarter of the time is above that of the first."""
-    if len(delays) < 2:
-        return 0.0
-    began, ended = delays[0][0], delays[-1][0]
-    quarter = (ended - began) / 4
-    first = [delay for at, delay in delays if at <= began + quarter]
-    last = [delay for at, delay in delays if at >= ended - quarter]
-    return statistics.median(last) - statistics.median(first)
+    parts = quarters(delays)
+    return parts[-1][0] - parts[0][0] if parts else 0.0

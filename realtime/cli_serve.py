@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allaprima.realtime import extras
+from allaprima.realtime import extras, logs
 from allaprima.realtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,11 +75,19 @@ def serve(
         bool | None, typer.Option("--open/--no-open", help="Open the page. Not set: where there is a screen.")
     ] = None,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log requests, without their secrets.")] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Tell once a second on standard error how each stream fares.")
+    ] = False,
+    log: Annotated[
+        str, typer.Option(metavar="FORMAT", help="Logs on standard error: text, or json with one object a line.")
+    ] = "text",
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Paint cameras over WebRTC: in a browser, from OBS by WHIP, to anybody by WHEP.
 
     allaprima serve --style starry-night
     """
+    logs.setup(log, log_level)
     _require_extra()
     from allaprima.realtime.live import launch
     from allaprima.realtime.live.ice import IceServer
@@ -109,7 +117,7 @@ def serve(
         access_log=access_log,
     )
     _check(settings)
-    launch.run(settings, open_page)
+    launch.run(settings, open_page, stats)
 
 
 def _require_extra() -> None:

@@ -32,9 +32,10 @@ STUN_PATIENCE = 3.0
 class Gathering:
     """How the peers of one server gather candidates.
 
-    ``host`` is what the server binds: a loopback address keeps media on this machine, a wildcard takes every address
-    of it, any other just that one.  ``public`` is told to peers in the place of our own addresses: behind a NAT that
-    forwards ports.  Raises `ConfigError` for what is no address.
+    ``host`` is what the server binds: a wildcard takes every address of this machine, a loopback address that one and
+    the others for peers on the same machine that never speak to a loopback address (Firefox, GStreamer), any other
+    address just that one.  ``public`` is told to peers in the place of our own addresses: behind a NAT that forwards
+    ports.  Raises `ConfigError` for what is no address.
     """
 
     def __init__(self, host: str = "127.0.0.1", public: str | None = None) -> None:
@@ -58,10 +59,13 @@ class Gathering:
 
     def addresses(self) -> list[str]:
         """Where sockets are bound, and what peers are told unless there is a public address."""
-        if not ipaddress.ip_address(self.host).is_unspecified:
+        host = ipaddress.ip_address(self.host)
+        alone = self.port is not None or self.public is not None
+        if not host.is_unspecified and (alone or not host.is_loopback):
             return [self.host]
-        own = get_host_addresses(use_ipv4=True, use_ipv6=self.host == "::")
-        return [a for a in own if not ipaddress.ip_address(a).is_loopback] or ["127.0.0.1"]
+        own = get_host_addresses(use_ipv4=host.version == 4 or host.is_unspecified, use_ipv6=host.version == 6)
+        others = [a for a in own if not ipaddress.ip_address(a).is_loopback]
+        return [self.host, *others] if host.is_loopback else others or ["127.0.0.1"]
 
     def allows(self, address: str) -> bool:
         """Whether a peer may name this address as its own: nothing that reaches more than one machine, and ours only

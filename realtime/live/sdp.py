@@ -78,11 +78,18 @@ def read_offer(text: str, allows: Callable[[str], bool]) -> Offer:
 
 
 def _cleaned(section: str, allows: Callable[[str], bool]) -> str:
-    """Without candidates that we may not or cannot use; never "that is all": its own checks may show us more."""
+    """Without candidates that we may not or cannot use; never "that is all": its own checks may show us more.
+
+    Without the address for RTCP, which nobody uses beside rtcp-mux: Firefox writes a name of mDNS there, which aiortc
+    cannot read.  Where the peer leaves it to us who begins with DTLS, it shall: as a server aiortc gets on with peers
+    that have an RSA certificate (GStreamer), as a client it refuses them.
+    """
     lines, found = [], 0
     for line in section.splitlines():
-        if line.startswith("a=end-of-candidates"):
+        if line.startswith(("a=end-of-candidates", "a=rtcp:")):
             continue
+        if line == "a=setup:actpass":
+            line = "a=setup:active"
         if line.startswith("a=candidate:"):
             found += 1
             if found > MOST_CANDIDATES or _candidate(line.removeprefix("a=candidate:"), allows) is None:

@@ -79,7 +79,7 @@ def test_the_token_is_in_the_address_and_needed(start, monkeypatch):
     with pytest.raises(urllib.error.HTTPError, match="401") as caught:
         get(page.partition("?")[0])
     caught.value.close()
-    assert get(page.partition("?")[0] + "v1/streams", "from/the-environment?") == b'{"streams": []}'
+    assert json.loads(get(page.partition("?")[0] + "v1/streams", "from/the-environment?"))["streams"] == []
 
 
 def test_the_network_gets_a_token_and_a_code(start):
@@ -91,6 +91,23 @@ def test_the_network_gets_a_token_and_a_code(start):
     assert "elsewhere:  http://" in out
     assert "token=0123456789abcdef" in out
     assert "--tls-self-signed" in err
+
+
+def test_logs_are_objects_where_that_is_wanted(start):
+    process = start("--port", 0, "--token", "0123456789abcdef", "--log", "json", "--access-log", "--stats")
+    page = page_of(process)
+    assert get(page)
+    process.send_signal(signal.SIGTERM)
+    told = [json.loads(line) for line in process.stderr.read().splitlines()]
+    assert told[-1]["message"] == "stopping"
+    assert any("GET" in record["message"] for record in told)
+    assert all(record["logger"].startswith("allaprima") and record["time"].endswith("Z") for record in told)
+    assert "0123456789abcdef" not in json.dumps(told)
+
+
+@pytest.mark.parametrize("words", [("--log", "xml"), ("--log-level", "loud")])
+def test_a_wrong_form_of_logs_is_refused(capsys, words):
+    assert words[1] in refused(capsys, *words, code=2)[0]
 
 
 def refused(capsys, *words, code):

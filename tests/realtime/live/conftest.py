@@ -15,14 +15,16 @@ import pytest
 
 aiohttp = pytest.importorskip("aiohttp")
 
+from allaprima.bench import chromium  # noqa: E402
 from allaprima.realtime.errors import ConfigError, UnknownStyle  # noqa: E402
 from allaprima.realtime.live.control import Change, State, Stats  # noqa: E402
 from allaprima.realtime.live.limits import Limits  # noqa: E402
 from allaprima.realtime.live.sdp import Unacceptable  # noqa: E402
 from allaprima.realtime.live.server import Server  # noqa: E402
 from allaprima.realtime.live.settings import Settings  # noqa: E402
+from allaprima.realtime.metrics import Stages  # noqa: E402
 
-from . import calls  # noqa: E402
+from . import browsing, calls  # noqa: E402
 
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\n"
 GENEROUS = Limits(requests_burst=100_000, sessions_burst=100_000)
@@ -35,6 +37,7 @@ class FakeStream:
     def __init__(self, name: str) -> None:
         self.name = name
         self.closed = False
+        self.stages = Stages()
         self.state = State(style="plain", mix={"plain": 1.0}, strength=1.0, steadiness=0.5, transition=1.0)
         self._listeners: list[Callable[[State], None]] = []
         self._lock = threading.Lock()
@@ -142,10 +145,12 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(bundle: Path, real: bool = False, trainer: Any = None, **settings: Any) -> AsyncIterator[Client]:
+async def serving(
+    bundle: Path, real: bool = False, trainer: Any = None, make_stream: Any = None, **settings: Any
+) -> AsyncIterator[Client]:
     """A running server on a free port; it and all its threads end with the block."""
     chosen = Settings(**({"port": 0, "bundle": bundle, "limits": GENEROUS} | settings))
-    fakes: dict[str, Any] = {} if real else {"make_stream": FakeStream}
+    fakes: dict[str, Any] = {"make_stream": make_stream} if real else {"make_stream": FakeStream}
     if not real:
         fakes["make_peers"] = lambda site, settings: FakePeers(site.gone)
     server = Server(chosen, trainer=trainer, **fakes)
@@ -157,10 +162,39 @@ async def serving(bundle: Path, real: bool = False, trainer: Any = None, **setti
         await server.stop()
 
 
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Media stays on loopback here, though a server would offer the machine's other addresses beside it."""
+    monkeypatch.setattr("allaprima.realtime.live.gather.get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+
+
 @pytest.fixture
 def live(tiny_bundle: Path) -> Callable[..., Any]:
     """``async with live(token="...") as client``."""
     return lambda **settings: serving(**({"bundle": tiny_bundle} | settings))
+
+
+@pytest.fixture(scope="session")
+def wall(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Chromium's fake camera shows unless a test has another film."""
+    return chromium.write_camera(tmp_path_factory.mktemp("camera") / "wall.y4m", browsing.scenes())
+
+
+@pytest.fixture
+def visit(live: Callable[..., Any], wall: Path) -> Callable[..., Any]:
+    """``async with visit(token=...) as (client, browser)``; ``camera=None`` is a machine without one."""
+
+    @asynccontextmanager
+    async def opened(
+        *flags: str, grant: bool = True, camera: Path | None = wall, **settings: Any
+    ) -> AsyncIterator[tuple[Client, chromium.Browser]]:
+        async with (
+            live(real=True, **settings) as client,
+            chromium.chromium(*flags, camera=camera, grant=grant) as browser,
+        ):
+            yield client, browser
+
+    return opened
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """The page in a real browser with a fake camera, against the real server, checked by pixels."""
 
 import asyncio
-import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +13,13 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("aiortc")
 
 from allaprima.bench import chromium as driver
-from allaprima.bench.chromium import Browser, Page, PageError, chromium
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.live.jobs import Trainer
 
+from .browsing import LIVE, SIZE, downloaded, notice, only, pick, start, until, until_free
+
 pytestmark = pytest.mark.skipif(driver.BINARY is None, reason="there is no Chromium on this machine")
 
-SIZE = (320, 180)
-LUMA = """(() => {
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [32, 18];
-  const brush = canvas.getContext('2d');
-  brush.drawImage(document.querySelector('#painted'), 0, 0, 32, 18);
-  const { data } = brush.getImageData(0, 0, 32, 18);
-  return data.reduce((sum, value, index) => (index % 4 == 3 ? sum : sum + value), 0) / (32 * 18 * 3);
-})()"""
-LIVE = "document.querySelector('.stage.playing') && document.querySelector('#tiles [aria-checked=true]')"
 REPORT = """
 import sys, time, pathlib
 for step in range(8):
@@ -39,86 +27,6 @@ for step in range(8):
     time.sleep(0.3)
 sys.exit("the picture is too dull")
 """
-
-
-def scenes() -> Iterator[Any]:
-    """A gray wall that a darker stripe moves along: something to see and to encode."""
-    for index in range(20):
-        picture = np.full((SIZE[1], SIZE[0], 3), 120, np.uint8)
-        picture[:, index * 16 : index * 16 + 16] = 90
-        yield picture
-
-
-@pytest.fixture(scope="module")
-def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return driver.write_camera(tmp_path_factory.mktemp("camera") / "wall.y4m", scenes())
-
-
-@pytest.fixture
-def visit(live: Callable[..., Any], camera: Path) -> Callable[..., Any]:
-    """``async with visit(token=...) as (client, browser)``."""
-
-    @asynccontextmanager
-    async def opened(*flags: str, grant: bool = True, **settings: Any) -> AsyncIterator[tuple[Any, Browser]]:
-        async with live(real=True, **settings) as client, chromium(*flags, camera=camera, grant=grant) as browser:
-            yield client, browser
-
-    return opened
-
-
-async def start(browser: Browser, client: Any, query: str = "") -> Page:
-    """The page, painting."""
-    page = await browser.page(f"{client.base}/{query}")
-    await page.wait("document.querySelectorAll('#tiles [role=radio]').length >= 4")
-    await page.click("#start")
-    await page.wait(LIVE, 30)
-    return page
-
-
-def pick(name: str) -> str:
-    return f"#tiles [data-name={name}]"
-
-
-async def brightness(page: Page) -> float:
-    return float(await page.evaluate(LUMA))
-
-
-async def until(page: Page, true: Callable[[float], bool], seconds: float = 10.0) -> float:
-    """The first brightness of the painted picture that is right."""
-    end = asyncio.get_running_loop().time() + seconds
-    while not true(value := await brightness(page)):
-        assert asyncio.get_running_loop().time() < end, f"the picture stays at {value:.0f}"
-        await asyncio.sleep(0.05)
-    return value
-
-
-def only(client: Any) -> Any:
-    (stream,) = client.site.hub.streams()
-    return stream
-
-
-async def until_free(client: Any) -> None:
-    async with asyncio.timeout(10):
-        while client.site.hub.streams():
-            await asyncio.sleep(0.02)
-
-
-async def downloaded(folder: Path, *patterns: str) -> Path:
-    """The file that the browser has saved; a recorder may take seconds to finish on a busy machine."""
-    async with asyncio.timeout(30):
-        while not (found := [file for pattern in patterns for file in folder.glob(pattern)]):
-            await asyncio.sleep(0.05)
-    return found[0]
-
-
-async def notice(page: Page, words: str, seconds: float = 10.0) -> str:
-    """The message that the page shows, once it has these words."""
-    shown = "(document.querySelector('#notice:not([hidden])')?.innerText ?? '')"
-    try:
-        await page.wait(f"{shown}.includes({json.dumps(words)})", seconds)
-    except PageError as error:
-        raise AssertionError(f"the message is {await page.evaluate(shown)!r}") from error
-    return str(await page.evaluate(shown))
 
 
 def test_the_camera_is_painted_and_keys_steer(visit: Any) -> None:

@@ -32,7 +32,7 @@ def test_all_peers_share_one_udp_port(play: Any, moving: Any) -> None:
             for watcher in watchers:
                 await watcher.call(peers, stream, publishes=False, views=True)
                 await until(lambda watcher=watcher: watcher.frames)
-            assert sockets() - before == 4, "those of the callers"
+            assert sockets() - before == 4 * len(Gathering().addresses()), "those of the callers"
             assert len(port._lines) == 4
             await asyncio.gather(*(caller.close() for caller in (me, *watchers)))
             await until(lambda: peers.count() == 0)
@@ -118,7 +118,8 @@ def test_a_stun_server_is_asked_only_where_one_was_given(play: Any, moving: Any)
             async with exchange(watcher, ice_servers=servers, udp_port=port) as peers:
                 answer = await peers.answer(opened(), await watcher.offer(), publishes=False, views=True)
                 assert (" 192.0.2.9 " in answer.sdp) == bool(servers)
-                assert answer.sdp.count("typ srflx") == len(servers)
+                asked_from = 1 if port is not None else len(Gathering().addresses())
+                assert answer.sdp.count("typ srflx") == len(servers) * asked_from
         transport.close()
 
     play(scene)
@@ -132,3 +133,22 @@ def test_addresses_of_peers_are_looked_at() -> None:
     assert outer.allows("192.168.1.7")
     for bad in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "abc.local", "", "127.1"):
         assert not outer.allows(bad), bad
+
+
+def test_on_loopback_the_other_addresses_of_the_machine_are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Firefox and GStreamer never pair their addresses with a loopback one."""
+    own = {4: ["127.0.0.1", "192.0.2.2"], 6: ["::1", "fd00::2"]}
+
+    def addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return own[4] * use_ipv4 + own[6] * use_ipv6
+
+    monkeypatch.setattr("allaprima.realtime.live.gather.get_host_addresses", addresses)
+    assert Gathering().addresses() == ["127.0.0.1", "192.0.2.2"]
+    assert Gathering("::1").addresses() == ["::1", "fd00::2"]
+    assert Gathering("0.0.0.0").addresses() == ["192.0.2.2"]
+    assert Gathering("::").addresses() == ["192.0.2.2", "fd00::2"]
+    assert Gathering("192.0.2.2").addresses() == ["192.0.2.2"]
+    assert Gathering("127.0.0.1", public="203.0.113.9").addresses() == ["127.0.0.1"]
+    own[4].pop()
+    assert Gathering().addresses() == ["127.0.0.1"]
+    assert Gathering("0.0.0.0").addresses() == ["127.0.0.1"], "a machine without a network"

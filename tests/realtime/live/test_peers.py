@@ -323,7 +323,7 @@ def test_the_dead_the_silent_and_the_never_connected_are_cleared_away(
             await until(lambda: bye.id in gone, 2)
             await kill(source)
             await kill(watcher)
-            await until(lambda: peers.count() == 0, 15)
+            await until(lambda: peers.count() == 0 and len(gone) == 5, 20)
             assert sorted(gone) == sorted([lost.id, one.id, other.id, bye.id, still.id])
             await peers.close(one.id)
             assert len(gone) == 5, "each once"

@@ -69,6 +69,40 @@ def test_any_profile_is_taken_from_a_publisher(play: Any, moving: Any) -> None:
     play(scene)
 
 
+def test_what_firefox_adds_is_no_reason_to_refuse(play: Any, moving: Any) -> None:
+    """It writes a name of mDNS as the address for RTCP, and candidates of such names, also for RTCP and TCP."""
+
+    async def scene(opened: Open) -> None:
+        stream, me = opened(), browser(moving)
+        async with exchange(me) as peers:
+            name = "19718162-ccff-4704-b6dc-5ede8ea4f0a2.local"
+            lines = [f"a=rtcp:43097 IN IP4 {name}", f"a=candidate:0 1 UDP 2122187007 {name} 38542 typ host"]
+            lines += [f"a=candidate:2 1 TCP 2105458943 {name} 9 typ host tcptype active"]
+            lines += [f"a=candidate:0 2 UDP 2122187006 {name} 43097 typ host", "a=end-of-candidates"]
+            offer = (await me.offer()).replace("a=rtcp:9 IN IP4 0.0.0.0\r\n", "")
+            offer = offer.replace("a=rtcp-mux\r\n", "\r\n".join([*lines, "a=rtcp-mux", ""]), 1)
+            answer = await peers.answer(stream, offer, publishes=True, views=True)
+            await me.pc.setRemoteDescription(description(answer.sdp))
+            await until(lambda: me.frames)
+
+    play(scene)
+
+
+def test_who_may_choose_begins_with_dtls_and_who_waits_is_asked(play: Any, moving: Any) -> None:
+    """As DTLS server aiortc takes peers with RSA certificates, as client it does not."""
+
+    async def scene(opened: Open) -> None:
+        stream = opened()
+        for said, answered in (("actpass", "passive"), ("passive", "active"), ("active", "passive")):
+            watcher = viewer()
+            async with exchange(watcher) as peers:
+                offer = (await watcher.offer()).replace("a=setup:actpass", f"a=setup:{said}")
+                answer = await peers.answer(stream, offer, publishes=False, views=True)
+                assert f"a=setup:{answered}" in answer.sdp
+
+    play(scene)
+
+
 # ---- offers that are no good ----
 
 
