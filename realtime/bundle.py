@@ -18,11 +18,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_data_dir
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -32,6 +33,7 @@ FORMAT = 1
 """Version of the bundle format; a bundle of another version is refused."""
 NETS = ("encoder", "bank", "decoder")
 
+Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Filters = Mapping[str, NDArray[np.float32]]
 
 
@@ -45,8 +47,8 @@ class StyleCard(BaseModel):
     artist: str = ""
     year: str = ""
     licence: str = ""
-    strength: float = 1.0
-    steadiness: float | None = None
+    strength: Unit = 1.0
+    steadiness: Unit | None = None
     generator: str = ""
     """Hash of the encoder and decoder it was trained with; it fits no other."""
     sha256: str = ""
@@ -57,7 +59,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     format: int
-    name: str
+    name: Annotated[str, Field(pattern=r"^[^/\\\x00]{1,60}$")]
+    """Part of the name of a folder: `Bundle.user_styles`."""
     version: str
     licence: str
     default_style: str
@@ -89,13 +92,13 @@ class Bundle:
             version = json.loads(text).get("format")
             if version != FORMAT:
                 raise BundleError(
-                    f"{path} is a bundle of format {version}, this program reads format {FORMAT}",
+                    f"{path} is a bundle of format {version!r}, this program reads format {FORMAT}",
                     "install the matching version of allaprima, or export the bundle again",
                 )
             self.manifest = Manifest.model_validate_json(text)
         except FileNotFoundError as error:
             raise BundleError(f"no bundle at {path}: manifest.json is missing", REINSTALL) from error
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError, ValidationError) as error:
             raise BundleError(f"the manifest of {path} cannot be read: {_one_line(error)}", REINSTALL) from error
         if verify:
             self._verify_nets()
@@ -148,6 +151,9 @@ class Bundle:
         shapes = {name: list(array.shape) for name, array in filters.items()}
         if shapes != self.manifest.filters:
             raise BundleError(f"{file.name} has filters of other shapes than this bundle's", "train it again")
+        for name, array in filters.items():
+            if not np.isfinite(array).all():
+                raise BundleError(f"{file.name} is damaged: {name} holds numbers that are not finite", "train it again")
         return card, {name: np.asarray(array, np.float32) for name, array in filters.items()}
 
 

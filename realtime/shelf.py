@@ -92,15 +92,6 @@ def find(bundle: Bundle, name: str) -> Shelved:
     return _shelve(bundle, name, files[name])
 
 
-def check_style(bundle: Bundle, file: Path) -> StyleCard:
-    """Hash, generator, shapes and numbers of a style file; raises `BundleError`."""
-    card, filters = bundle.load_style(file)
-    for name, array in filters.items():
-        if not np.isfinite(array).all():
-            raise BundleError(f"{file.name} is damaged: {name} holds numbers that are not finite", "train it again")
-    return card
-
-
 def check_name(name: str) -> None:
     """Raises `ConfigError` for what cannot be the name of a style."""
     if not NAME.fullmatch(name) or name in RESERVED:
@@ -113,7 +104,7 @@ def add(bundle: Bundle, file: Path, name: str | None = None, overwrite: bool = F
         raise BundleError(f"there is no file {file}", "Give a .safetensors file that allaprima-train made.")
     name = file.stem if name is None else name
     check_name(name)
-    check_style(bundle, file)
+    bundle.load_style(file)
     if name in bundle.style_files() and not overwrite:
         raise OutputExists(f"there is already a style called {name!r}", "Give --overwrite, or another --name.")
     target = bundle.user_styles / f"{name}.safetensors"
@@ -165,7 +156,7 @@ def verify(bundle: Bundle) -> list[Verdict]:
 
 def _verify_style(bundle: Bundle, name: str, path: Path) -> Verdict:
     try:
-        check_style(bundle, path)
+        bundle.load_style(path)
     except BundleError as error:
         return Verdict(name, path, str(error))
     return Verdict(name, path)
@@ -189,7 +180,7 @@ def _net_problem(bundle: Bundle, net: str, path: Path) -> str:
 
     try:
         model = openvino.Core().read_model(path)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: OpenVINO quotes what it read
         return f"it cannot be read: {str(error).splitlines()[0]}"
     for op in model.get_ops():
         if op.get_type_name() == "Constant" and not np.isfinite(np.asarray(op.get_data(), np.float64)).all():

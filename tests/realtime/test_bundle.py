@@ -117,6 +117,7 @@ STYLE_DAMAGES: dict[str, tuple[Callable[[ModuleType, Path], Any], str]] = {
     "cut short": (lambda t, b: (b / "styles/bright.safetensors").write_bytes(b"\x08\0\0\0"), "not a readable"),
     "no card": (lambda t, b: save_file({"shift": t.shift(1)}, b / "styles/bright.safetensors"), "not a readable"),
     "another generator": (lambda t, b: t.add_style(b, "bright", 1, generator="0" * 32), "another generator"),
+    "no numbers": (lambda t, b: t.add_style(b, "bright", float("nan")), "not finite"),
     "other shapes": (lambda t, b: rewrite(b, filters={"shift": [1, 12, 1, 1]}), "other shapes"),
     "other names": (lambda t, b: rewrite(b, filters={"tilt": [1, 24, 1, 1]}), "other shapes"),
 }
