@@ -84,6 +84,6 @@ def measure(
 
 
 def _paint(stylizer: Stylizer, frames: Sequence[Frame]) -> list[Frame]:
-    made = [stylizer(frame) for frame in frames]
+    made = [stylizer(frame).landed() for frame in frames]
     check((frame.planes[0] for frame in frames), (frame.planes[0] for frame in made))
     return made

@@ -48,7 +48,7 @@ def measure(frames: Sequence[Frame], stylizer: Stylizer) -> EngineTrial:
     with OtherLoad() as other:
         for frame in frames:
             before, began = stylizer.stages.totals(), time.perf_counter()
-            made.append(stylizer(frame))
+            made.append(stylizer(frame).landed())
             wholes.append(1000 * (time.perf_counter() - began))
             after = stylizer.stages.totals()
             spent.append({name: 1000 * (total - before.get(name, 0.0)) for name, total in after.items()})

@@ -104,7 +104,7 @@ class Painter:
         """``(H, W, 3)`` uint8.  Raises `NotPainted` where the picture came out as it was, or empty."""
         self.stylizer.set_style(style)
         self.stylizer.forget()
-        made = self.stylizer(given.frame)
+        made = self.stylizer(given.frame).landed()
         check([given.frame.planes[0]], [made.planes[0]])
         return Rgb().array(made)
 
@@ -148,7 +148,9 @@ def identity(stylizer: Stylizer, given: Given) -> float:
     stylizer.strength = 0
     stylizer.forget()
     rendered = stylizer.render(stylizer.look(given.frame))
-    return psnr(given.rgb, Rgb().array(rendered.seen.backend.download(rendered.painted, given.frame)))
+    device = rendered.seen.device
+    assert device is not None, "nothing is painted"
+    return psnr(given.rgb, Rgb().array(device.backend.download(rendered.painted, given.frame)))
 
 
 def psnr(a: Picture, b: Picture) -> float:

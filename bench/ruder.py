@@ -218,7 +218,7 @@ def engine(frames: Sequence[Frame], style: str, steadiness: float | None, bundle
     stylizer = Stylizer(style, steadiness=steadiness, bundle=bundle)
     stylizer(frames[0])  # compiles the net
     stylizer.forget()
-    made, seconds = timed(lambda: [stylizer(frame) for frame in frames])
+    made, seconds = timed(lambda: [stylizer(frame).landed() for frame in frames])
     check((frame.planes[0] for frame in frames), (frame.planes[0] for frame in made))
     return list(pictures(made)), seconds
 

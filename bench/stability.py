@@ -77,7 +77,7 @@ def paint(
 ) -> list[Frame]:
     """The frames of one stream, painted in order; checked, so that no figure is of something else."""
     stylizer = Stylizer(style, steadiness=steadiness, bundle=bundle)
-    made = [stylizer(frame) for frame in frames]
+    made = [stylizer(frame).landed() for frame in frames]
     check((frame.planes[0] for frame in frames), (frame.planes[0] for frame in made))
     return made
 

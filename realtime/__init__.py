@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from allaprima.realtime.errors import AllaprimaError
     from allaprima.realtime.frame import Color, Frame, StreamInfo
-    from allaprima.realtime.pipeline import Cue, Progress, run
+    from allaprima.realtime.pipeline import Cue, Manner, Progress, run
     from allaprima.realtime.sinks import EncoderOptions, open_sink
     from allaprima.realtime.sources import open_source
     from allaprima.realtime.stylebank import Mix
@@ -21,6 +21,7 @@ _HOME = {
     "Cue": "pipeline",
     "EncoderOptions": "sinks",
     "Frame": "frame",
+    "Manner": "pipeline",
     "Mix": "stylebank",
     "Progress": "pipeline",
     "Region": "stylizer",
@@ -37,6 +38,7 @@ __all__ = [
     "Cue",
     "EncoderOptions",
     "Frame",
+    "Manner",
     "Mix",
     "Progress",
     "Region",

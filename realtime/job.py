@@ -4,15 +4,18 @@ import contextlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from allaprima.realtime.backends import BACKENDS
+from allaprima.realtime.backends import BACKENDS, hardware
 from allaprima.realtime.config import Config
 from allaprima.realtime.cues import Entry, read_cues
 from allaprima.realtime.errors import AllaprimaError, ConfigError, SinkError, SourceError
+from allaprima.realtime.frame import StreamInfo
 from allaprima.realtime.masks import MaskTrack
+from allaprima.realtime.opening import manner_of, sink_of, source_of
 from allaprima.realtime.pipeline import Masks, Progress, run
 from allaprima.realtime.report import OnFrame, Outcome, file_size, output_path
-from allaprima.realtime.sinks import EncoderOptions, Sink, open_sink
-from allaprima.realtime.sources import Source, open_source
+from allaprima.realtime.sinks import Sink
+from allaprima.realtime.sinks.base import takes_device_frames
+from allaprima.realtime.sources import Source
 from allaprima.realtime.sources.request import label
 from allaprima.realtime.steering import Steering, Stop
 from allaprima.realtime.stylebank import Style
@@ -85,10 +88,9 @@ class Job:
         self._stop = stop
         self._stylizer = wishes.stylizer
         self._last: Progress | None = None
+        card = hardware.find(config.backend, config.hardware, self._stylizer.transfers)
         with ExitStack() as opened:
-            self._source: Source = open_source(
-                uri, size=config.size, start=config.start, end=config.end, frames=config.frames
-            )
+            self._source: Source = source_of(uri, output, config, card)
             opened.enter_context(self._source)
             info = self._source.info
             self._rate = float(info.rate or USUAL_RATE)
@@ -98,11 +100,23 @@ class Job:
             if config.mask is not None:
                 track = opened.enter_context(MaskTrack(config.mask, wishes.mask_style, info.size))
             self._watch = _Watch(track)
-            encoder = EncoderOptions(config.codec, config.crf, config.bitrate, config.preset)
-            self._sink: Sink = open_sink(
-                output, info, encoder=encoder, overwrite=config.overwrite, controls=self._steering
-            )
+            self._sink: Sink = sink_of(output, info, config, self._steering, card, stop.event)
+            self._manner = manner_of(config, info, self._sink)
+            self._stylizer.on_device = takes_device_frames(self._sink)
             self._opened = opened.pop_all()
+
+    @property
+    def info(self) -> StreamInfo:
+        """Of the source."""
+        return self._source.info
+
+    @property
+    def stylizer(self) -> Stylizer:
+        return self._stylizer
+
+    def close(self) -> None:
+        """Give back what is open, for a job that will not be painted."""
+        self._opened.close()
 
     def paint(self, on_frame: OnFrame) -> Outcome:
         """Raises `Failed` when the source breaks after frames were painted: they are kept."""
@@ -116,7 +130,7 @@ class Job:
             try:
                 progress = run(
                     self._source, self._stylizer, [self._sink],
-                    cues=self._cues, masks=masks, stop=self._stop.event, on_frame=follow,
+                    cues=self._cues, masks=masks, stop=self._stop.event, on_frame=follow, manner=self._manner,
                 )  # fmt: skip
             except SourceError as error:
                 if self._last is None:
@@ -128,7 +142,7 @@ class Job:
                     raise KeyboardInterrupt from None  # stopped before the first frame: no error
                 raise
             except KeyboardInterrupt:
-                self._clear()
+                self.clear()
                 raise
         self._note_late_cues(progress)
         return self._outcome(progress)
@@ -145,6 +159,7 @@ class Job:
             self._stylizer.steadiness,
             self._watch.seconds + 1 / self._rate if progress.painted else 0.0,
             self._stop.signalled,
+            self._stylizer.transfers if self._stylizer.device not in ("", "cpu") else None,
         )
 
     def _note_late_cues(self, progress: Progress) -> None:
@@ -152,7 +167,7 @@ class Job:
         if late and not progress.stopped:
             progress.notes.append(f"{len(late)} cues were never reached, the first at {late[0].at:g} s")
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """After a hard stop: the file sink's thread may still be finishing, and will not get to the end."""
         target = output_path(self._output)
         with contextlib.suppress(OSError):

@@ -68,6 +68,29 @@ def memory() -> int | None:
         return None
 
 
+def busy_seconds() -> float | None:
+    """Seconds that the cores of `cores` have worked since the start, for whatever program; None where nobody says."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+        ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        ticks = 0
+        for name, *spent in (line.split() for line in lines if line.startswith("cpu")):
+            if name in ours:  # user, nice, system, idle, iowait, irq, softirq, steal (proc_stat(5))
+                ticks += sum(int(part) for place, part in enumerate(spent[:8]) if place not in (3, 4))
+        return ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):  # no Linux
+        return None
+
+
+def resident() -> int | None:
+    """Bytes of main memory that this process holds now; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):  # no Linux
+        return None
+
+
 def gpus() -> list[str]:
     """NVIDIA cards with driver and memory, as the driver's own program lists them."""
     asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]

@@ -4,30 +4,36 @@ The engine runs in the caller's thread.  Between threads lie mailboxes: a file w
 is painted; a live source drops the oldest, so that delay never builds up.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from types import TracebackType
+from fractions import Fraction
 from typing import Any, Protocol
 
-from allaprima.realtime.errors import SourceError
+from allaprima.realtime.errors import AllaprimaError
 from allaprima.realtime.frame import Frame
-from allaprima.realtime.mailbox import Closed, Mailbox, OnFull
-from allaprima.realtime.metrics import Flicker, Stages
+from allaprima.realtime.ladder import Ladder
+from allaprima.realtime.mailbox import Closed, Mailbox
+from allaprima.realtime.metrics import Delays, Flicker, Stages
+from allaprima.realtime.outlets import FILE_QUEUE, POLL, Beat, Meters, Outlets, keep_side, policy
+from allaprima.realtime.pacing import Thinning
+from allaprima.realtime.painting import Forgiving, Strict
 from allaprima.realtime.sinks import Sink
-from allaprima.realtime.sinks.base import Attentive
+from allaprima.realtime.sinks.pace import Pace
 from allaprima.realtime.sources import Source
 from allaprima.realtime.stylebank import Style
-from allaprima.realtime.stylizer import Rendered, Seen, Stylizer
+from allaprima.realtime.stylizer import Seen, Stylizer
 
-FILE_QUEUE, FINISH_QUEUE, LIVE_INBOX, LIVE_OUTBOX = 4, 2, 1, 2
-POLL = 0.1
-"""Seconds after which a waiting thread looks up: was it asked to stop, was a key pressed?"""
-MOST_SIDE = 1000
-"""Audio and subtitle packets that a frame carries at most: about 20 seconds of sound."""
+LIVE_INBOX = 1
 PATIENCE = 10.0
 """Seconds a thread may take to end once nothing more is expected of it."""
+AWAY = "the source is away"
+WARM_UP = 30
+"""Frames that are painted once more before a file is gone on with, so that there is a history."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,30 @@ class Masks(Protocol):
     """Says before each frame what the region is; called with seconds since the first frame."""
 
     def __call__(self, stylizer: Stylizer, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a run goes about it, where that is not what its source suggests."""
+
+    live: bool | None = None
+    """Late frames are dropped; False paints each.  None: as the source is."""
+    forgiving: bool | None = None
+    """Frames whose painting fails go through unpainted; False ends the run.  None: where it is live."""
+    fps: Fraction | None = None
+    """No more frames a second are painted of a live source."""
+    cadence: Fraction | None = None
+    """Frames a second for sinks that want them steady, of a live source."""
+    max_latency: float | None = None
+    """Seconds after which a frame of a live source is too old to be painted."""
+    slate: Frame | None = None
+    """Shown instead of the last frame while the source is away."""
+    done: int = 0
+    """So many frames at the beginning lie finished in the output."""
+    ladder: Ladder | None = None
+
+
+AS_THE_SOURCE = Manner()
 
 
 @dataclass(slots=True)
@@ -62,6 +92,36 @@ class Progress:
     stages: Stages = field(default_factory=Stages)
     flicker: Flicker = field(default_factory=Flicker)
     notes: list[str] = field(default_factory=list)
+    delay: Delays = field(default_factory=Delays)
+    """From capture until written, of a live source."""
+    resumed: int = 0
+    """Frames that an earlier run had painted."""
+    passed: int = 0
+    """Frames that went through unpainted because painting failed."""
+    failures: int = 0
+    """How often painting failed."""
+    problem: str = ""
+    """Why nothing is painted, or what is away; empty when all is well."""
+    held: int = 0
+    """Frames that were shown again because no newer one had come."""
+    surplus: int = 0
+    """Frames beyond the cadence, before or after painting."""
+    skipped: int = 0
+    """Ticks of a steady output that passed while it could not write."""
+    skew: float | None = None
+    """Seconds by which pictures come after their sound at a steady output."""
+    unsent: int = 0
+    """Frames that came while a receiver was away."""
+    source_returns: int = 0
+    sink_returns: int = 0
+    """How often what was lost came back."""
+    effort: int = 0
+    """Step of the governor: 0 is full effort."""
+    effort_name: str = ""
+    steps: int = 0
+    """How often the governor changed its step."""
+    mailboxes: dict[str, Mailbox[Any]] = field(default_factory=dict)
+    """Where frames wait between threads, by name."""
 
     @property
     def fps(self) -> float:
@@ -77,228 +137,212 @@ def run(
     masks: Masks | None = None,
     stop: threading.Event | None = None,
     on_frame: Callable[[Progress], None] | None = None,
+    manner: Manner = AS_THE_SOURCE,
 ) -> Progress:
     """Paint everything that comes from ``source`` into all ``sinks``; gives the finished `Progress`.
 
     Setting ``stop`` ends it early and cleanly: what was painted is kept and playable.  An error of the
-    source, the engine or a sink is raised here; a failed sink throws its half-written output away.
+    source or a sink is raised here, and one of the engine unless the run is a forgiving one; a failed sink
+    throws its half-written output away.
     """
-    live = source.info.live
-    inbox: Mailbox[Any] = Mailbox(LIVE_INBOX if live else FILE_QUEUE, _policy(live), _keep_side)
     progress = Progress(source.info.frames, stages=stylizer.stages, flicker=stylizer.flicker)
-    stop = stop or threading.Event()
-    began = time.perf_counter()
-    with source, _Outlets(sinks, live, progress) as outlets:
-        # A file's frames are looked at where they are decoded, while the engine paints the one before.
-        # A live frame may still be dropped, and flow is between frames the engine saw: it waits.
-        look = None if live else stylizer.look
-        reader = threading.Thread(target=_read, args=(source, inbox, progress, look), name="source", daemon=True)
-        reader.start()
-        try:
-            with _Finisher(stylizer, outlets, live) as finisher:
-                start: float | None = None
-                score = _score(cues, float(source.info.rate or 30))
-                for item in _frames(inbox, stop, progress):
-                    seen = item if isinstance(item, Seen) else stylizer.look(item)
-                    start = seen.frame.time if start is None else start
-                    _conduct(score, stylizer, seen.frame.time - start)
-                    if masks is not None:
-                        masks(stylizer, seen.frame.time - start)
-                    finisher.put(stylizer.render(seen))
-                    _account(progress, inbox, outlets, source, began)
-                    if on_frame is not None:
-                        on_frame(progress)
-        finally:
-            source.stop()
-            inbox.abandon()
-            reader.join(PATIENCE)
-    progress.notes += [*source.notes, *(note for sink in sinks for note in sink.notes)]
-    progress.seconds = time.perf_counter() - began
-    return progress
+    return _Run(source, stylizer, sinks, manner, progress).go(cues, masks, stop or threading.Event(), on_frame)
 
 
-class _Finisher:
-    """The last step of painting: for a file in a thread of its own, for a live picture at once."""
+class _Run:
+    """One call of `run`."""
 
-    def __init__(self, stylizer: Stylizer, outlets: "list[_Outlet]", live: bool) -> None:
-        self._stylizer = stylizer
-        self._outlets = outlets
-        self._mailbox: Mailbox[Rendered] = Mailbox(FINISH_QUEUE)
-        self._error: BaseException | None = None
-        self._thread = None if live else threading.Thread(target=self._main, name="finisher", daemon=True)
-
-    def __enter__(self) -> "_Finisher":
-        if self._thread is not None:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, source: Source, stylizer: Stylizer, sinks: Sequence[Sink], manner: Manner, progress: Progress
     ) -> None:
-        if self._thread is None:
-            return
-        if error is None or isinstance(error, SourceError):
-            self._mailbox.close()  # what was painted is kept
-        else:
-            self._mailbox.abandon()
-        self._thread.join(None if error is None else PATIENCE)
-        if self._error is not None and error is None:
-            raise self._error
+        self.live = source.info.live if manner.live is None else manner.live
+        self.forgiving = self.live if manner.forgiving is None else manner.forgiving
+        self.progress = progress
+        self._source, self._stylizer, self._manner, self._sinks = source, stylizer, manner, sinks
+        size = LIVE_INBOX if self.live else FILE_QUEUE
+        self._inbox: Mailbox[Any] = Mailbox(size, policy(self.live), keep_side)
+        progress.mailboxes["inbox"] = self._inbox
+        self._began = time.perf_counter()
+        self._start: float | None = None
+        self._last: tuple[Frame, float] | None = None
+        self._away = False
+        self._score: list[tuple[float, Style, int]] = []
+        self._masks: Masks | None = None
+        self._stale: Frame | None = None
+        self._too_old = self._thinned = 0
 
-    def put(self, rendered: Rendered) -> None:
-        if self._thread is None:
-            self._finish(rendered)
-            return
+    def go(
+        self,
+        cues: Sequence[Cue],
+        masks: Masks | None,
+        stop: threading.Event,
+        on_frame: Callable[[Progress], None] | None,
+    ) -> Progress:
+        progress, source, rate = self.progress, self._source, self._manner.cadence
+        meters = Meters(progress.stages, progress.delay)
+        beat = Beat(rate, source.info.side_streams) if self.live and rate else None
+        with source, Outlets(self._sinks, self.live, meters, beat) as outlets:
+            for number, outlet in enumerate(outlets.all, 1):
+                progress.mailboxes[f"outbox {number}"] = outlet.mailbox
+            reader = threading.Thread(target=self._read, name="source", daemon=True)
+            reader.start()
+            try:
+                with self._engine(outlets) as engine:
+                    self._score, self._masks = _score(cues, float(source.info.rate or 30)), masks
+                    for item in self._items(stop):
+                        if item is None:
+                            self._look_after(outlets)
+                        else:
+                            self._paint(item, engine)
+                            self._account(outlets, engine)
+                        if on_frame is not None and (item is not None or self._away):
+                            on_frame(progress)
+                self._account(outlets, engine)
+            finally:
+                source.stop()
+                self._inbox.abandon()
+                reader.join(PATIENCE)
+        self._sum_up(outlets)
+        progress.notes += [*source.notes, *(note for sink in self._sinks for note in sink.notes)]
+        progress.seconds = time.perf_counter() - self._began
+        return progress
+
+    def _engine(self, outlets: Outlets) -> Forgiving | Strict:
+        if self.forgiving:
+            return Forgiving(self._stylizer, outlets, self._source.info.name)
+        return Strict(self._stylizer, outlets, self.live)
+
+    # ---- the source's thread ----
+
+    def _read(self) -> None:
         try:
-            self._mailbox.put(rendered)
-        except Closed:
-            raise (self._error or Closed()) from None
-
-    def _finish(self, rendered: Rendered) -> None:
-        painted = self._stylizer.finish(rendered)
-        for outlet in self._outlets:
-            outlet.put(painted)
-
-    def _main(self) -> None:
-        try:
+            frames, count = iter(self._source), 0
+            pace = Pace(self._source.info) if self.live and not self._source.info.live else None
+            thin = Thinning(self._manner.fps) if self.live and self._manner.fps else None
+            waiting: Frame | None = None
             while True:
-                try:
-                    rendered = self._mailbox.get()
-                except Closed:
+                began = time.perf_counter()
+                frame = next(frames, None)
+                if frame is None:
                     break
-                self._finish(rendered)
-        except BaseException as error:  # noqa: BLE001 (a thread's main: raised again in the engine)
-            self._error = error
-        finally:
-            self._mailbox.abandon()
-
-
-def _policy(live: bool) -> OnFull:
-    return OnFull.DROP_OLDEST if live else OnFull.BLOCK
-
-
-def _keep_side(dropped: Frame, following: Frame) -> Frame:
-    """A dropped picture's sound goes with the next one, up to what a stuck sink may pile up."""
-    return replace(following, side=(dropped.side + following.side)[-MOST_SIDE:]) if dropped.side else following
-
-
-def _read(source: Source, inbox: Mailbox[Any], progress: Progress, look: Callable[[Frame], Seen] | None) -> None:
-    try:
-        frames = iter(source)
-        while True:
-            began = time.perf_counter()
-            frame = next(frames, None)
-            if frame is None:
-                break
-            progress.stages.add("decode", time.perf_counter() - began)
-            inbox.put(frame if look is None else look(frame))
-    except Closed:
-        pass
-    except BaseException as error:  # noqa: BLE001 (a thread's main: raised again in the engine)
-        inbox.close(error)
-    else:
-        inbox.close()
-
-
-def _frames(inbox: Mailbox[Any], stop: threading.Event, progress: Progress) -> Iterator[Frame | Seen]:
-    while not stop.is_set():
-        try:
-            yield inbox.get(timeout=POLL)
-        except TimeoutError:
-            continue
+                self.progress.stages.add("decode", time.perf_counter() - began, frame.index)
+                if pace is not None:
+                    pace.wait(frame)
+                    frame = replace(frame, captured=time.monotonic())
+                if waiting is not None:
+                    frame, waiting = keep_side(waiting, frame), None
+                if thin is not None and not thin.keeps(frame):
+                    waiting = frame
+                    self._thinned += 1
+                    continue
+                self._inbox.put(self._seen(frame, count))
+                count += 1
         except Closed:
+            pass
+        except BaseException as error:  # noqa: BLE001 (a thread's main: raised again in the engine)
+            self._inbox.close(error)
+        else:
+            self._inbox.close()
+
+    def _seen(self, frame: Frame, count: int) -> Frame | Seen:
+        """A file's frames are looked at where they are decoded, while the engine paints the one before.
+
+        A live frame may still be dropped, and flow is between frames the engine saw: it waits.
+        """
+        if count < self._manner.done - WARM_UP:
+            return Seen(frame)
+        return frame if self.live or self.forgiving else self._stylizer.look(frame)
+
+    # ---- the engine's thread ----
+
+    def _paint(self, item: Frame | Seen, engine: Forgiving | Strict) -> None:
+        began = time.perf_counter()
+        frame = item.frame if isinstance(item, Seen) else item
+        self._last = (frame, time.monotonic())
+        self._start = frame.time if self._start is None else self._start
+        self._conduct(frame.time - self._start)
+        painted = engine.put(item)
+        if painted and self._manner.ladder is not None:
+            self._manner.ladder.after(self._stylizer, frame, time.perf_counter() - began)
+        there = self.progress.resumed < self._manner.done
+        self.progress.resumed += there
+        self.progress.painted += painted and not there
+
+    def _items(self, stop: threading.Event) -> Iterator[Frame | Seen | None]:
+        """What comes, and None for each moment in which nothing does."""
+        while not stop.is_set():
+            try:
+                item = self._inbox.get(timeout=POLL)
+            except TimeoutError:
+                yield None
+                continue
+            except Closed:
+                return
+            self._away = False
+            if self.live and self._stale is None and self._is_old(item):
+                self._stale, self._too_old = item, self._too_old + 1
+                continue
+            if self._stale is not None:
+                item, self._stale = keep_side(self._stale, item), None
+            yield item
+        self.progress.stopped = True
+
+    def _is_old(self, frame: Frame) -> bool:
+        """Never true for two frames in a row: old pictures are better than none."""
+        limit = self._manner.max_latency
+        return limit is not None and frame.captured > 0 and time.monotonic() - frame.captured > limit
+
+    def _look_after(self, outlets: Outlets) -> None:
+        """No frame has come: is the source away?"""
+        self._sum_up(outlets)
+        if not getattr(self._source, "away", False) or self._last is None or self._away:
             return
-    progress.stopped = True
+        self._away = True
+        self.progress.problem = AWAY
+        if self._manner.slate is not None:
+            frame, came = self._last
+            later = round((time.monotonic() - came) / frame.time_base)
+            outlets.put(replace(self._manner.slate, pts=frame.pts + later, time_base=frame.time_base))
+
+    def _conduct(self, seconds: float) -> None:
+        try:
+            while self._score and seconds >= self._score[0][0] - 1e-6:
+                _, style, fade = self._score.pop(0)
+                self._stylizer.set_style(style, fade)
+        except AllaprimaError as error:
+            self._forgive(error, f"at {seconds:.2f} s: {error}; the style stays as it is")
+        try:
+            if self._masks is not None:
+                self._masks(self._stylizer, seconds)
+        except AllaprimaError as error:
+            self._masks = None
+            self._forgive(error, f"at {seconds:.2f} s: {error}; the mask stays as it is")
+
+    def _forgive(self, error: AllaprimaError, note: str) -> None:
+        if not self.forgiving:
+            raise error
+        self.progress.notes.append(note)
+        logger.warning(note)
+
+    def _account(self, outlets: Outlets, engine: Forgiving | Strict) -> None:
+        progress, source = self.progress, self._source
+        progress.seconds = time.perf_counter() - self._began
+        if progress.painted:
+            progress.first_frame = progress.first_frame or progress.seconds
+        progress.dropped_in, progress.lost = self._inbox.dropped + self._too_old, source.lost
+        progress.passed, progress.failures, progress.problem = engine.passed, engine.failures, engine.problem
+        progress.source_returns = getattr(source, "returns", 0)
+        if (ladder := self._manner.ladder) is not None:
+            progress.effort, progress.effort_name, progress.steps = ladder.step, ladder.what, ladder.steps
+        self._sum_up(outlets)
+
+    def _sum_up(self, outlets: Outlets) -> None:
+        progress, tally = self.progress, outlets.tally()
+        progress.dropped_out, progress.unsent, progress.sink_returns = tally.dropped, tally.unsent, tally.returns
+        progress.held, progress.skipped, progress.skew = tally.held, tally.skipped, tally.skew
+        progress.surplus = self._thinned + tally.surplus
 
 
 def _score(cues: Iterable[Cue], rate: float) -> list[tuple[float, Style, int]]:
     """Cues in order of time, their fades in frames."""
     return [(cue.at, cue.style, round(cue.fade * rate)) for cue in sorted(cues, key=lambda cue: cue.at)]
-
-
-def _conduct(score: list[tuple[float, Style, int]], stylizer: Stylizer, seconds: float) -> None:
-    while score and seconds >= score[0][0] - 1e-6:
-        _, style, fade = score.pop(0)
-        stylizer.set_style(style, fade)
-
-
-def _account(progress: Progress, inbox: Mailbox[Any], outlets: "list[_Outlet]", source: Source, began: float) -> None:
-    progress.painted += 1
-    progress.seconds = time.perf_counter() - began
-    progress.first_frame = progress.first_frame or progress.seconds
-    progress.dropped_in, progress.lost = inbox.dropped, source.lost
-    progress.dropped_out = sum(outlet.mailbox.dropped for outlet in outlets)
-
-
-class _Outlet:
-    """A sink in a thread of its own, behind a mailbox."""
-
-    def __init__(self, sink: Sink, live: bool, progress: Progress) -> None:
-        self.mailbox: Mailbox[Frame] = Mailbox(LIVE_OUTBOX if live else FILE_QUEUE, _policy(live), _keep_side)
-        self.error: BaseException | None = None
-        self._sink = sink
-        self._progress = progress
-        self._thread = threading.Thread(target=self._main, name="sink", daemon=True)
-        self._thread.start()
-
-    def put(self, frame: Frame) -> None:
-        try:
-            self.mailbox.put(frame)
-        except Closed:
-            if self.error is not None:
-                raise self.error from None
-            raise
-
-    def join(self) -> BaseException | None:
-        """Wait for the sink to end; gives its error."""
-        self._thread.join()
-        return self.error
-
-    def _main(self) -> None:
-        try:
-            with self._sink:
-                while True:
-                    try:
-                        frame = self.mailbox.get(timeout=POLL)
-                    except TimeoutError:
-                        if isinstance(self._sink, Attentive):
-                            self._sink.poll()
-                        continue
-                    except Closed:
-                        break
-                    began = time.perf_counter()
-                    self._sink.write(frame)
-                    self._progress.stages.add("encode", time.perf_counter() - began)
-        except BaseException as error:  # noqa: BLE001 (a thread's main: raised again in the engine)
-            self.error = error
-        finally:
-            self.mailbox.abandon()
-
-
-class _Outlets:
-    """Starts the sinks' threads; at the end finishes every output, or throws all away after an error.
-
-    A source that fails after frames were painted is no reason to lose them: outputs are finished first.
-    """
-
-    def __init__(self, sinks: Sequence[Sink], live: bool, progress: Progress) -> None:
-        self._outlets = [_Outlet(sink, live, progress) for sink in sinks]
-        self._progress = progress
-
-    def __enter__(self) -> list[_Outlet]:
-        return self._outlets
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        keep = isinstance(error, SourceError) and self._progress.painted > 0
-        _end(self._outlets, None if keep else error)
-
-
-def _end(outlets: Sequence[_Outlet], error: BaseException | None) -> None:
-    """No more frames.  With an error every sink throws its output away; else one that fails is raised."""
-    for outlet in outlets:
-        outlet.mailbox.close(error)
-    failed = [failure for outlet in outlets if (failure := outlet.join()) is not None]
-    if failed and error is None:
-        raise failed[0]

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from allaprima.realtime.metrics import Transfers
 from allaprima.realtime.pipeline import Progress
 
 BAR_SECONDS, LINE_SECONDS = 0.2, 5.0
@@ -44,6 +45,8 @@ class Outcome:
     """Length of what was painted."""
     interrupted: bool = False
     """Ended by a signal."""
+    transfers: Transfers | None = None
+    """Bytes of pictures between host and device; None where the pictures never leave the host."""
 
     @property
     def speed(self) -> float:
@@ -79,6 +82,16 @@ def display(quiet: bool = False) -> Iterator[OnFrame]:
         yield _every(LINE_SECONDS, lambda progress, *pace: print(line(progress, *pace), file=sys.stderr, flush=True))
 
 
+def all_of(*listeners: OnFrame) -> OnFrame:
+    """One listener that tells all of them."""
+
+    def on_frame(progress: Progress) -> None:
+        for listener in listeners:
+            listener(progress)
+
+    return on_frame
+
+
 def _every(seconds: float, show: Callable[[Progress, float, dict[str, float]], None]) -> OnFrame:
     pace, due = Pace(), [time.monotonic() + min(seconds, 1.0)]
 
@@ -93,11 +106,14 @@ def _every(seconds: float, show: Callable[[Progress, float, dict[str, float]], N
 def line(progress: Progress, fps: float, stages: dict[str, float]) -> str:
     """How far it is, in one line."""
     total = "" if progress.total is None else f"/{progress.total}"
-    parts = [f"frame {progress.painted}{total}", f"{fps:.1f} fps"]
+    done = progress.painted + progress.resumed
+    parts = [f"frame {done}{total}", f"{fps:.1f} fps"]
     if progress.total and fps:
-        parts.append(f"eta {clock(max(progress.total - progress.painted, 0) / fps)}")
+        parts.append(f"eta {clock(max(progress.total - done, 0) / fps)}")
     if progress.dropped_in + progress.dropped_out:
         parts.append(f"{progress.dropped_in + progress.dropped_out} dropped")
+    if progress.effort:
+        parts.append(f"step {progress.effort}: {progress.effort_name}")
     if (flicker := progress.flicker.now) is not None:
         parts.append(f"flicker {flicker:.4f}")
     return "  ".join([*parts, *([stage_line(stages)] if stages else [])])
@@ -107,7 +123,7 @@ def _bar(progress: Progress, fps: float, stages: dict[str, float]) -> Group:
     row = Table.grid(padding=(0, 2), expand=True)
     row.add_column(ratio=1)
     row.add_column(no_wrap=True)
-    bar = ProgressBar(total=progress.total, completed=progress.painted, pulse=progress.total is None)
+    bar = ProgressBar(total=progress.total, completed=progress.painted + progress.resumed, pulse=progress.total is None)
     row.add_row(bar, Text(line(progress, fps, {})))
     return Group(row, Text(stage_line(stages), style="dim", no_wrap=True))
 
@@ -147,14 +163,51 @@ def summary(outcome: Outcome) -> str:
         ("start", f"first frame after {progress.first_frame:.2f} s"),
         ("stages", f"{stage_line(progress.stages.milliseconds())} a frame"),
         *([] if progress.flicker.overall is None else [("flicker", f"{progress.flicker.overall:.4f} (0 is none)")]),
+        *([] if outcome.transfers is None else [("transfers", per_frame(outcome.transfers, progress.painted))]),
+        *incidents(progress),
         ("memory", "unknown" if memory is None else f"{memory / 1e6:.0f} MB at the most"),
         *(("note", note) for note in progress.notes),
     ]
     end = "stopped" if progress.stopped else "done"
-    return "\n".join([end, *(f"  {name:8}{value}" for name, value in rows)])
+    return "\n".join([end, *(f"  {name:7} {value}" for name, value in rows)])
 
 
-def file_weight(count: int) -> str:
+def incidents(progress: Progress) -> Iterator[tuple[str, str]]:
+    """What a live run had to do to go on; nothing where all went well."""
+    if progress.resumed:
+        yield "resumed", f"{progress.resumed} frames were there from an earlier run"
+    if (late := latency(progress)) is not None:
+        yield "latency", f"{late['p50']:.0f} ms, of 95 % of the frames at most {late['p95']:.0f} ms"
+    if progress.held or progress.surplus or progress.skipped:
+        skew = "" if progress.skew is None else f", pictures {1000 * progress.skew:+.0f} ms behind their sound"
+        yield "pacing", f"{progress.held} frames held, {progress.surplus} too many, {progress.skipped} ticks late{skew}"
+    if progress.steps:
+        yield "effort", f"changed {progress.steps} times, at the end {progress.effort_name or progress.effort}"
+    if progress.failures:
+        now = progress.problem or "mended"
+        yield "unpainted", f"{progress.passed} frames after {progress.failures} failures: {now}"
+    if progress.source_returns or progress.sink_returns or progress.unsent:
+        back = f"input {progress.source_returns} times, output {progress.sink_returns} times"
+        yield "back", f"{back}; {progress.unsent} frames unsent"
+
+
+def latency(progress: Progress) -> dict[str, float] | None:
+    """Milliseconds from capture until written, of the last frames of a live source."""
+    middle, late = progress.delay.quantile(0.5), progress.delay.quantile(0.95)
+    return None if middle is None or late is None else {"p50": round(1000 * middle, 1), "p95": round(1000 * late, 1)}
+
+
+def per_frame(transfers: Transfers, frames: int) -> str:
+    """How much went to the device and came from it."""
+    up, down = (count / max(frames, 1) for count in (transfers.to_device, transfers.to_host))
+    return f"{_weight(up)} up, {_weight(down)} down a frame"
+
+
+def _weight(count: float) -> str:
+    return f"{count:.0f} B" if count < 1e3 else file_weight(count)
+
+
+def file_weight(count: float) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
@@ -181,7 +234,15 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "times_real_time": round(outcome.speed, 3),
         "first_frame_seconds": round(progress.first_frame, 3),
         "stage_ms": {name: round(spent, 3) for name, spent in progress.stages.milliseconds().items()},
+        "latency_ms": latency(progress),
+        "effort": {"step": progress.effort, "name": progress.effort_name, "changes": progress.steps},
+        "pacing": {"held": progress.held, "surplus": progress.surplus, "skipped": progress.skipped},
+        "audio_offset_ms": None if progress.skew is None else round(1000 * progress.skew, 1),
+        "unpainted": {"frames": progress.passed, "failures": progress.failures, "problem": progress.problem},
+        "returns": {"input": progress.source_returns, "output": progress.sink_returns, "unsent": progress.unsent},
+        "resumed": progress.resumed,
         "flicker": None if (flicker := progress.flicker.overall) is None else round(flicker, 5),
+        "transfers": None if outcome.transfers is None else outcome.transfers.figures(),
         "peak_memory_bytes": peak_memory(),
         "notes": list(progress.notes),
     }

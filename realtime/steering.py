@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from allaprima.realtime import logs
 from allaprima.realtime.errors import AllaprimaError
 from allaprima.realtime.pipeline import Progress
 from allaprima.realtime.stylizer import Stylizer
 
 KEY_FADE_SECONDS = 0.4
-STOPPING = b"\nstopping: finishing the output (once more: stop at once)\n"
+STOPPING = "stopping: finishing the output (once more: stop at once)"
 
 
 class Stop:
@@ -38,7 +39,7 @@ class Stop:
         self.signalled = True
         self.event.set()
         with contextlib.suppress(OSError):
-            os.write(2, STOPPING)  # print() may not be entered twice
+            os.write(2, logs.notice(STOPPING))  # print() may not be entered twice
 
 
 class Steering:

@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from allaprima.realtime.backends import open_backend
+from allaprima.realtime.backends import FULL, Effort, open_backend
 from allaprima.realtime.bundle import Bundle, shipped_bundle
 from allaprima.realtime.errors import AllaprimaError, ConfigError
-from allaprima.realtime.frame import Color, Frame
-from allaprima.realtime.metrics import Flicker, Stages
+from allaprima.realtime.frame import Frame
+from allaprima.realtime.loading import Device, Nets
+from allaprima.realtime.metrics import Flicker, Stages, Transfers
 from allaprima.realtime.rgb import Rgb
 from allaprima.realtime.stylebank import RESCAN, Fade, Mix, Style, StyleBank
 
@@ -37,6 +38,8 @@ NEAR_INPUT = 0.25
 """Below this strength the picture also fades into the input itself, so that strength 0 is the input."""
 NEWER_FADE_FRAMES = 15
 """Frames of the cross-fade to a newer version of the style in use."""
+PASS_FADE_FRAMES = 8
+"""Frames of the fade from painted to pass-through, and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,16 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A frame on the device and its motion; without a backend it goes through unpainted."""
+    """A frame on the device and its motion; without a device it goes through unpainted."""
 
     frame: Frame
-    backend: Any = None
+    device: "Device | None" = None
     picture: Any = None
     motion: Any = None
+    effort: Effort | None = FULL
+    """None: what was painted is carried on while it fades into the input."""
+    share: float = 1.0
+    """Of the painting in what is shown; the rest is the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class Rendered:
 
     seen: Seen
     painted: Any = None
+    """None: the picture shown before is carried on."""
     weight: float = 0.0
     strength: float = 1.0
     region: Region | None = None
@@ -89,6 +97,9 @@ class Stylizer:
         self.bank = StyleBank(self.bundle)
         self.stages = Stages()
         self.flicker = Flicker()
+        self.transfers = Transfers()
+        self.on_device = False
+        """Whether painted frames stay on the device that painted them: whoever takes them must be able to."""
         self._backend_name = backend
         self._lock = threading.Lock()
         self._bypass = False
@@ -107,13 +118,12 @@ class Stylizer:
         self._last_region: Region | None = None
         self._region_filters: Any = None
         self._last_strength = self._strength
-        self._format: tuple[tuple[int, int], Color] | None = None
-        self._backend: Any = None
-        self._net: Any = None
-        self._loaded: tuple[Any, bool] | None = None
-        self._seen: Any = None
-        self._painted: Any = None
-        self._swapped = False
+        self._swapped = self._changing = False
+        self._effort: Effort | None = FULL
+        self._working: Effort | None = FULL
+        self._shown = PASS_FADE_FRAMES
+        self._device: Device | None = None
+        self._finished: Device | None = None
         self._rgb = Rgb()
 
     # ---- what can be changed while a stream runs ----
@@ -157,6 +167,38 @@ class Stylizer:
     def bypass(self, value: bool) -> None:
         self._bypass = value
 
+    @property
+    def effort(self) -> Effort | None:
+        """How much work goes into a frame; None is pass-through.
+
+        A change counts from the next frame on whose net is there: nets are loaded meanwhile, and no frame waits for
+        one.  To pass-through and back the picture fades.
+        """
+        return self._effort
+
+    @effort.setter
+    def effort(self, value: Effort | None) -> None:
+        self._effort = value
+
+    @property
+    def device(self) -> str:
+        """Name of the backend that paints; empty before the first frame."""
+        device = self._device
+        return "" if device is None else device.backend.name
+
+    @property
+    def efforts(self) -> tuple[Effort, ...]:
+        """What the device can do for less, from `FULL` down; only that before the first frame."""
+        device = self._device
+        return (FULL,) if device is None else device.backend.efforts
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last frame was painted with the effort that was asked for."""
+        device = self._device
+        fading = self._shown if self._effort is None else device is not None and device.fading
+        return self._working == self._effort and not fading
+
     def set_region(self, region: Region | None) -> None:
         """Give a part of the picture its own style, or end that."""
         filters = None
@@ -180,22 +222,46 @@ class Stylizer:
     def look(self, frame: Frame) -> "Seen":
         """Bring the frame to the device and find how it moved since the last one seen.
 
-        At steadiness 0 nobody asks how: a tenth of the time is saved, and the flicker not measured.
+        At steadiness 0, where every frame is painted, nobody asks how: a tenth of the time is saved, and the flicker
+        not measured.
         """
         self._follow_files()
         if self._bypass:
-            self._seen = None
+            if self._device is not None:
+                self._device.seen = None
             return Seen(frame)
-        wanted = (frame.size, frame.color)
-        if wanted != self._format:
-            self._backend = open_backend(self._backend_name, *wanted)
-            self._format, self._seen = wanted, None
-        with self.stages("upload"):
-            picture = self._backend.upload(frame)
-        with self.stages("motion"):
-            motion = self._backend.motion(self._seen if self._steadiness else None, picture)
-        self._seen = picture
-        return Seen(frame, self._backend, picture, motion)
+        device = self._opened(frame)
+        effort = self._working = self._affordable(device)
+        if effort is None:
+            self._shown = max(self._shown - 1, 0)
+            if not self._shown:
+                device.seen = None
+                return Seen(frame)
+        else:
+            self._shown = min(self._shown + 1, PASS_FADE_FRAMES)
+        steady = bool(self._steadiness) or effort is None or effort.every > 1
+        with self.stages("upload", frame.index):
+            picture = device.backend.upload(frame)
+        with self.stages("motion", frame.index):
+            coarse = effort is None or effort.coarse
+            motion = device.backend.motion(device.seen if steady else None, picture, coarse)
+        device.seen = picture
+        return Seen(frame, device, picture, motion, effort, self._shown / PASS_FADE_FRAMES)
+
+    def _opened(self, frame: Frame) -> Device:
+        """The device for this frame: another one where size or color have changed."""
+        wanted, device = (frame.size, frame.color), self._device
+        if device is None or device.format != wanted:
+            backend = open_backend(self._backend_name, *wanted, transfers=self.transfers)
+            device = self._device = Device(wanted, backend, Nets(backend, self.bundle))
+        return device
+
+    def _affordable(self, device: Device) -> Effort | None:
+        """The effort of this frame: what is asked for, once its net is there."""
+        wanted, now = self._effort, self._working
+        if wanted is not None and not device.nets.ready(self._region_filters is not None, wanted.scale):
+            return now
+        return wanted
 
     def _follow_files(self) -> None:
         """A style that is being trained gets better while it paints: its file is written again and again."""
@@ -218,65 +284,94 @@ class Stylizer:
                 self._fade.to(target, NEWER_FADE_FRAMES)
 
     def render(self, seen: "Seen") -> "Rendered":
-        """Paint what was seen, in the style of this very frame."""
-        if seen.backend is None:
+        """Paint what was seen, in the style of this very frame; or leave it to be carried, where effort is saved."""
+        device, effort = seen.device, seen.effort
+        if device is None:
+            if self._device is not None:
+                self._device.left = 0
             return Rendered(seen)
         with self._lock:
-            changing = self._fade.moving
+            self._changing |= self._fade.moving
             filters, region, region_filters = self._fade.step(), self._region, self._region_filters
             swapped, self._swapped = self._swapped, False
         weight, strength = held(self._steadiness), self._strength
-        changing |= strength != self._last_strength or region is not self._last_region
+        other_region = style_of(region) != style_of(self._last_region)
+        self._changing |= strength != self._last_strength or region is not self._last_region
+        has_region = region_filters is not None
+        other_net = has_region != device.region
+        at_once = swapped or other_region or other_net or strength != self._last_strength
         self._last_strength, self._last_region = strength, region
         if region is not None and region.mask.shape != seen.frame.size[::-1]:
             region = replace(region, mask=fitted(region.mask, seen.frame.size))
-        wanted = (seen.backend, region_filters is not None)
-        if wanted != self._loaded:
-            self._load(*wanted)
-            swapped = True
-        extra = None if region is None or region_filters is None else (region.mask, region_filters)
-        with self.stages("net"):
-            painted = self._net.paint(seen.picture, filters, strength, extra)
-        return Rendered(seen, painted, min(weight, CHANGING) if changing else weight, strength, region, swapped)
+        if effort is None or (device.left and not at_once):
+            device.left = max(device.left - 1, 0)
+            return Rendered(seen, None, 0.0, strength, region, swapped)
+        changing, self._changing = self._changing, False
+        device.left, device.region = effort.every - 1, has_region
+        extra = (region.mask, region_filters) if region is not None and has_region else None
+        with self.stages("net", seen.frame.index):
+            painted = device.nets.get(has_region, effort.scale).paint(seen.picture, filters, strength, extra)
+        weight = min(weight, CHANGING) if changing else weight
+        return Rendered(seen, painted, weight, strength, region, swapped or other_net)
 
     def finish(self, rendered: "Rendered") -> Frame:
         """Steady the painted picture by the one before and make it a frame again."""
-        seen = rendered.seen
-        if seen.backend is None:
-            self._painted = None
+        seen, device = rendered.seen, rendered.seen.device
+        if device is None:
+            if self._device is not None:
+                self._device.painted = None
             return seen.frame
+        if device is not self._finished and self._finished is not None:
+            self._finished.backend.close()  # nothing on it is under way any more
+        self._finished = device
         if rendered.swapped:
-            self._painted = None  # it is in the old style, or of another size
-        with self.stages("blend"):
-            painted = seen.backend.warp_blend(self._painted, rendered.painted, seen.motion, rendered.weight)
-            if self._painted is not None:
-                change = seen.backend.flicker(self._painted, painted, seen.motion)
+            device.painted = None  # it is in the old style
+        backend, before = device.backend, device.painted
+        if rendered.painted is None and before is None:
+            return seen.frame
+        with self.stages("blend", seen.frame.index):
+            if rendered.painted is None:
+                painted = backend.carry(before, seen.picture, seen.motion)
+            elif device.fades(seen.effort or FULL, before, rendered.painted, seen.motion):
+                painted = backend.mix(rendered.painted, backend.carry(before, seen.picture, seen.motion), CHANGING)
+            else:
+                painted = backend.warp_blend(before, rendered.painted, seen.motion, rendered.weight)
+            if before is not None:
+                change = backend.flicker(before, painted, seen.motion)
                 if change is not None:
                     self.flicker.add(change)
-        self._painted = painted
-        with self.stages("finish"):
+        device.painted = painted
+        with self.stages("finish", seen.frame.index):
             if rendered.region is not None and rendered.region.style is None:
-                painted = seen.backend.mix(painted, seen.picture, rendered.region.mask)
-            if rendered.strength < NEAR_INPUT:
-                painted = seen.backend.mix(seen.picture, painted, rendered.strength / NEAR_INPUT)
-            frame: Frame = seen.backend.download(painted, seen.frame)
-        return frame
+                painted = backend.mix(painted, seen.picture, rendered.region.mask)
+            share = seen.share * min(rendered.strength / NEAR_INPUT, 1)
+            if share < 1:
+                painted = backend.mix(seen.picture, painted, share)
+            return backend.download(painted, seen.frame, host=not self.on_device)
 
     def forget(self) -> None:
         """Drop the history: the next frame is painted as if it were the first."""
-        self._seen = self._painted = None
+        if self._device is not None:
+            self._device.seen = self._device.painted = None
+            self._device.left = 0
 
-    def _load(self, backend: Any, has_region: bool) -> None:
-        if self._loaded is not None and self._loaded[0] is not backend:
-            self._loaded[0].close()
-        self._net = backend.load_net(self.bundle, has_region)
-        self._loaded = (backend, has_region)
+    def renew(self) -> None:
+        """Let go of the device and all that lies on it, without waiting for it: the next frame opens it anew.
+
+        For one that failed, or does not answer: nobody knows what it left half done.  Settings stay.
+        """
+        self._device = self._finished = None
 
     # ---- for people with their own loop ----
 
     def paint(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Paint one RGB picture ``(H, W, 3)`` uint8 of a stream and return the painted one, same shape."""
         return self._rgb.array(self(self._rgb.frame(rgb)))
+
+
+def style_of(region: Region | None) -> tuple[Style | None] | None:
+    """Tells a region without a style of its own from none."""
+    return None if region is None else (region.style,)
 
 
 def fitted(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -230,7 +230,8 @@ class Broadcast:
         stamp = self._clock.again(now) if frame is None else self._clock.of(frame)
         frame = frame or self._last
         assert frame is not None
-        self._last, self._last_time = frame, now
+        self._last = frame = frame.landed()
+        self._last_time = now
         keyframe, self._keyframe = self._keyframe, False
         picture = to_av(frame, even(frame.size))
         picture.pts, picture.time_base = stamp, Fraction(1, CLOCK)

@@ -143,3 +143,8 @@ class Stats(BaseModel):
     )
     seconds: float = Field(default=0.0, description="Age of the stream.")
     problem: str = Field(default="", description="Why nothing is painted, where that is so.")
+    effort: int = Field(default=0, description="Step of the governor: 0 is full effort, each further one costs less.")
+    effort_name: str = Field(default="", description="The step in words.")
+    effort_reason: str = Field(default="", description="Why the step is not 0.")
+    steps: int = Field(default=0, description="Times the step has changed.")
+    held: int = Field(default=0, description="Frames shown again because no newer one had come.")

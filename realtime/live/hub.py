@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from allaprima.realtime.capacity import Capacity
 from allaprima.realtime.errors import AllaprimaError, ConfigError
 from allaprima.realtime.live.control import Change, State
 
@@ -31,14 +32,16 @@ class Taken(AllaprimaError):
 class Hub:
     """Opens and closes streams.  Any thread may call.
 
-    ``make(name)`` gives a new stream; ``most`` is how many may be open at a time.  A stream opened by a name keeps
-    its settings when it is closed and opened again: a publisher that comes back finds its style.
+    ``make(name)`` gives a new stream; ``most`` is how many may be open at a time, and ``capacity`` says whether the
+    machine can paint one more.  A stream opened by a name keeps its settings when it is closed and opened again: a
+    publisher that comes back finds its style.
     """
 
-    def __init__(self, make: "Callable[[str], Stream]", most: int = 8) -> None:
+    def __init__(self, make: "Callable[[str], Stream]", most: int = 8, capacity: Capacity | None = None) -> None:
         if most < 1:
             raise ConfigError(f"there must be room for a session, not for {most}")
         self.most = most
+        self.capacity = capacity or Capacity()
         self._make = make
         self._lock = threading.Lock()
         self._streams: dict[str, Stream | None] = {}  # None while one is being made
@@ -52,6 +55,7 @@ class Hub:
         Takes as long as a model takes to load: not for an event loop.  Raises `Full`, `Taken` and `ConfigError`.
         """
         wanted = secrets.token_hex(16) if name is None else check_name(name)
+        loads = self.loads()
         with self._lock:
             if self._closed:
                 raise Full("the server is going down")
@@ -61,6 +65,8 @@ class Hub:
                 raise Full(
                     f"all {self.most} sessions are taken", "Try again later, or start with a higher --max-sessions."
                 )
+            if reason := self.capacity.refusal(loads):
+                raise Full(reason, "Try again later, or send a smaller picture.")
             self._streams[wanted] = None
             before = self._states.get(wanted)
         stream: Stream | None = None
@@ -101,6 +107,13 @@ class Hub:
     def streams(self) -> "list[Stream]":
         with self._lock:
             return [stream for stream in self._streams.values() if stream is not None]
+
+    def loads(self) -> list[float]:
+        """What the streams take of the machine at the least effort, a share each; nothing before that is known."""
+        if self.capacity.cost is None:
+            return []
+        figures = [stream.stats() for stream in self.streams()]
+        return self.capacity.loads([(stats.size, stats.fps_in) for stats in figures])
 
     def __len__(self) -> int:
         with self._lock:

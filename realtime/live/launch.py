@@ -10,34 +10,44 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from allaprima.realtime import logs, stats
+from allaprima.realtime.live import metrics
 from allaprima.realtime.live.auth import is_loopback
 from allaprima.realtime.live.server import Server
 from allaprima.realtime.live.settings import Settings
 from allaprima.realtime.live.tls import EVERYWHERE, address_of
 
+log = logging.getLogger("allaprima.live")
 SHORT_TOKEN = 12
 """Characters; a shorter token can be guessed."""
 
 
-def run(settings: Settings, open_page: bool | None) -> None:
+def run(settings: Settings, open_page: bool | None, told: bool = False) -> None:
     """Serve until Ctrl-C or SIGTERM.  ``open_page`` None opens the page where somebody sees it.
 
-    Raises `AllaprimaError` for what keeps it from starting.
+    ``told`` writes a line a second about each stream.  Raises `AllaprimaError` for what keeps it from starting.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("allaprima").setLevel(logging.INFO)
-    asyncio.run(_serve(Server(settings), open_page))
+    logs.hide(settings.token, settings.guest_token, *(server.credential for server in settings.ice_servers))
+    asyncio.run(_serve(Server(settings), open_page, told))
 
 
-async def _serve(server: Server, open_page: bool | None) -> None:
+async def _serve(server: Server, open_page: bool | None, told: bool) -> None:
     with _signals() as stop:
         await server.start()
         try:
             _announce(server, open_page)
-            await stop.wait()
+            with stats.every_second(lambda: _figures(server)) if told else contextlib.nullcontext():
+                await stop.wait()
         finally:
-            print("stopping", file=sys.stderr)
+            log.info("stopping")
             await server.stop()
+
+
+def _figures(server: Server) -> list[tuple[str, dict[str, Any]]]:
+    """What a line a second tells of each stream; of a private one the first letters of its name."""
+    hub = server.site.hub
+    rows = [metrics.Row(s.name, hub.is_private(s.name), s.state, s.stats()) for s in hub.streams()]
+    return [(row.label, stats.of_live(row.stats)) for row in rows]
 
 
 @contextlib.contextmanager
@@ -77,15 +87,15 @@ def _announce(server: Server, open_page: bool | None) -> None:
     if server.osc_port is not None:
         print(f"OSC:        {settings.osc_host} port {server.osc_port}")
         if not is_loopback(settings.osc_host):
-            print("warning: OSC knows no token: whoever reaches that port steers all streams", file=sys.stderr)
+            log.warning("OSC knows no token: whoever reaches that port steers all streams")
     if settings.token is not None and len(settings.token) < SHORT_TOKEN:
-        print(f"warning: a token of {len(settings.token)} characters can be guessed", file=sys.stderr)
+        log.warning("a token of %d characters can be guessed", len(settings.token))
     if not local:
         shared = _url(server, address_of(settings.host), settings.guest_token or settings.token)
         print(f"elsewhere:  {shared}")
         _print_code(shared)
         if server.scheme == "http":
-            print("note: browsers give no camera to http pages of other machines: --tls-self-signed", file=sys.stderr)
+            log.info("note: browsers give no camera to http pages of other machines: --tls-self-signed")
     sys.stdout.flush()
     if open_page if open_page is not None else local and _has_screen():
         import webbrowser

@@ -7,8 +7,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allaprima.realtime import shelf
+from allaprima.realtime.capacity import refusal
 from allaprima.realtime.errors import ConfigError
-from allaprima.realtime.live import events, metrics, pictures
+from allaprima.realtime.live import events, metrics, pictures, tracing
 from allaprima.realtime.live.auth import Role
 from allaprima.realtime.live.control import Change, State, Stats
 from allaprima.realtime.live.jobs import Job
@@ -49,10 +50,20 @@ class StreamInfo(BaseModel):
     stats: Stats
 
 
+class Room(BaseModel):
+    """What the machine can paint, as shares of it at the least effort; 0 before it was measured."""
+
+    measured: bool
+    load: float = Field(description="What the streams take.")
+    next: float = Field(description="What one more would take.")
+    fits: bool = Field(description="Whether one more would be taken.")
+
+
 class Streams(BaseModel):
     """All streams."""
 
     streams: list[StreamInfo]
+    capacity: Room
 
 
 class StyleInfo(BaseModel):
@@ -108,7 +119,7 @@ async def offer(request: web.Request) -> web.Response:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise Refused(400, f"{'.'.join(str(p) for p in first['loc'])[:100]}: {first['msg']}") from error
-    sdp = wanted.sdp.encode()
+    sdp = wanted.sdp.encode("utf-8", "surrogatepass")  # half a pair is refused below
     if len(sdp) > site.limits.sdp_bytes:
         raise Refused(413, f"the SDP has more than {site.limits.sdp_bytes} bytes")
     session, answer = await site.publish(None, text(sdp), "offer", wanted.settings)
@@ -134,7 +145,14 @@ def _info(site: Site, stream: Any) -> StreamInfo:
 async def streams(request: web.Request) -> web.Response:
     """The streams there are."""
     site = request.app[SITE]
-    return as_json(Streams(streams=[_info(site, stream) for stream in site.hub.streams()]))
+    return as_json(Streams(streams=[_info(site, stream) for stream in site.hub.streams()], capacity=_room(site)))
+
+
+def _room(site: Site) -> Room:
+    hub, loads = site.hub, site.hub.loads()
+    following = hub.capacity.following(loads)
+    fits = len(hub) < hub.most and not refusal(loads, following)
+    return Room(measured=hub.capacity.cost is not None, load=sum(loads), next=following, fits=fits)
 
 
 async def stream(request: web.Request) -> web.Response:
@@ -156,6 +174,15 @@ async def stats(request: web.Request) -> web.Response:
     """How the stream fares."""
     site = request.app[SITE]
     return as_json(site.find(request.match_info["id"], site.auth.role(request)).stats())
+
+
+async def trace(request: web.Request) -> web.Response:
+    """Watch a stream for so many seconds: what each thread did with each frame, for ui.perfetto.dev."""
+    site = request.app[SITE]
+    found = site.find(request.match_info["id"], site.auth.role(request))
+    document = await tracing.record(found, tracing.seconds_of(request.query.get("seconds", "")), lambda: site.closing)
+    headers = {"Content-Disposition": 'attachment; filename="trace.json"'}
+    return web.Response(text=await site.run(document), content_type=JSON, headers=headers)
 
 
 async def end(request: web.Request) -> web.Response:
@@ -284,6 +311,9 @@ async def prometheus(request: web.Request) -> web.Response:
         metrics.Row(stream.name, site.hub.is_private(stream.name), stream.state, stream.stats())
         for stream in site.hub.streams()
     ]
-    totals = {"sessions": len(site.hub), "sessions_most": site.hub.most, "peers": len(site.sessions)}
-    totals["listeners"] = site.listeners
+    totals: dict[str, float] = {"sessions": len(site.hub), "sessions_most": site.hub.most, "peers": len(site.sessions)}
+    room = _room(site)
+    totals |= {"listeners": site.listeners, "refused_total": site.hub.capacity.refused}
+    capacity = {"capacity_measured": room.measured, "capacity_load": room.load, "capacity_next": room.next}
+    totals |= capacity | metrics.process()
     return web.Response(text=metrics.text(rows, totals), headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 
+from allaprima.realtime import capacity
 from allaprima.realtime.bundle import Bundle, shipped_bundle
-from allaprima.realtime.errors import ConfigError
+from allaprima.realtime.errors import AllaprimaError, ConfigError
 from allaprima.realtime.live import osc, pages, routes, tls
 from allaprima.realtime.live.auth import Auth
 from allaprima.realtime.live.hub import Hub
@@ -61,6 +62,7 @@ class Server:
         self.app[SITE] = self.site
         self.app[pages.FILES] = pages.read()
         routes.add_to(self.app)
+        self._measures = make_stream is None and settings.max_sessions > 1
         self._make_peers = make_peers or _peers
         self._tls = tls.context(settings)
         self._runner: web.AppRunner | None = None
@@ -127,10 +129,26 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             turn += 1
+            if self._measures and not len(self.site.hub):
+                self._measures = False
+                self.site.soon(self._measure())
             if self._runner is not None and self._runner.server is not None:
                 self.site.doorman.sweep(self._runner.server, loop.time())
             if turn % 5 == 0:
                 self.site.sweep()
+
+    async def _measure(self) -> None:
+        """Learn what a stream costs while there is none; one that comes meanwhile has the machine at once."""
+        site = self.site
+
+        def alone() -> bool:
+            return not (site.closing or len(site.hub))
+
+        with contextlib.suppress(AllaprimaError):  # the first stream will tell what is wrong
+            site.hub.capacity.cost = await site.run(capacity.probe, site.bundle, "auto", alone)
+            self._measures = site.hub.capacity.cost is None
+        if (cost := site.hub.capacity.cost) is not None:
+            log.debug("a megapixel takes %.1f ms, at the least effort %.1f", 1000 * cost.full, 1000 * cost.least)
 
     async def stop(self) -> None:
         """End everything, within seconds."""

@@ -4,7 +4,6 @@ Every place where frames could pile up holds one: what is late is replaced, so d
 """
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,9 @@ from pathlib import Path
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.cues import Entry
 from allaprima.realtime.errors import AllaprimaError, ConfigError
+from allaprima.realtime.failsafe import FailSafe
 from allaprima.realtime.frame import Frame
+from allaprima.realtime.ladder import Ladder
 from allaprima.realtime.live.control import Change, Latency, State, Stats, read_cue
 from allaprima.realtime.live.meters import Meter
 from allaprima.realtime.live.view import View
@@ -29,13 +30,7 @@ PATIENCE = 5.0
 """Seconds that the engine has to end; a frame takes a fraction of one."""
 USUAL_RATE = 30.0
 """Frames a second that are assumed for a cross-fade before any were painted."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds without painting after an error; each error soon after the last doubles them."""
-SOUND = 10.0
-"""Seconds of painting after which an error counts as the first again."""
 MOST_CUES = 16
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +48,9 @@ class Stream:
     Knows nothing of networks: frames come in by `put` and go out through a `View`.  Raises what `Stylizer`
     raises when the style or the bundle cannot be used.  An error while painting never ends the stream: from that
     very frame on the input goes through unpainted, `stats` tells why, and painting is tried again after a pause.
+
+    Where the machine is too slow for the rate of what comes, less effort goes into a frame (`Ladder`), unless
+    ``governed`` is False.  A frame that is older than ``max_latency`` seconds is dropped before it is painted.
     """
 
     def __init__(
@@ -64,12 +62,16 @@ class Stream:
         strength: float | None = None,
         steadiness: float | None = None,
         transition: float = 1.0,
+        max_latency: float | None = None,
+        governed: bool = True,
     ) -> None:
         self.name = name
+        self._ladder = Ladder(max_latency=max_latency, name=name)
+        self._governed, self._max_latency = governed, max_latency
         self._stylizer = Stylizer(style, bundle=bundle, strength=strength, steadiness=steadiness)
         self.stages: Stages = self._stylizer.stages
         """Where the time goes; whoever carries frames of this stream may add stages of its own."""
-        self._flicker = self._stylizer.flicker
+        self._safe = FailSafe(self._stylizer, f"stream {name}")
         self._lock = threading.RLock()
         self._transition = Change.of({"transition": float(transition)}).transition or 0.0
         self._cues: tuple[_Waiting, ...] = ()
@@ -81,8 +83,7 @@ class Stream:
         self._last_sent = float("-inf")
         self._size: tuple[int, int] | None = None
         self._began = time.monotonic()
-        self._problem = ""
-        self._failures, self._failed, self._retry = 0, float("-inf"), float("-inf")
+        self._stale = 0
         self._closed = False
         self._thread = threading.Thread(target=self._main, name=f"stream {name}", daemon=True)
         self._thread.start()
@@ -192,15 +193,19 @@ class Stream:
             frames_in=self._in.count,
             frames_painted=self._painted.count,
             frames_sent=self._sent.count,
-            dropped=self._inbox.dropped,
+            dropped=self._inbox.dropped + self._stale,
             latency_ms=late,
-            flicker=self._flicker.now,
+            flicker=self._stylizer.flicker.now,
             bitrate_kbps=self._sent.per_second(),
             stages_ms=self.stages.milliseconds(),
             viewers=sum(view.viewers for view in self._views),
             size=self._size,
             seconds=time.monotonic() - self._began,
-            problem=self._problem,
+            problem=self._safe.problem,
+            effort=self._ladder.step,
+            effort_name=self._ladder.what,
+            effort_reason=self._ladder.why if self._ladder.steps else "",
+            steps=self._ladder.steps,
         )
 
     def close(self) -> None:
@@ -210,6 +215,7 @@ class Stream:
             views, self._views, self._listeners = self._views, (), ()
         self._inbox.abandon()
         self._thread.join(PATIENCE)
+        self._safe.close()
         for view in views:
             view.close()
 
@@ -223,44 +229,20 @@ class Stream:
                 continue
             except Closed:
                 return
-            try:
-                painted = self._paint(frame)
-            except Exception as error:  # noqa: BLE001 (a thread's main: the stream goes on unpainted)
-                self._stumble(error)
-                painted = frame
-            self._size = painted.size
+            began = time.monotonic()
+            if self._max_latency is not None and began - frame.captured > self._max_latency:
+                self._stale += 1
+                continue
+            if self._cues and began >= self._cues[0].due:
+                self._play_cues(began)
+            shown = self._safe(frame)
+            self._size = shown.size
             for view in self._views:
-                view.put(painted)
-
-    def _paint(self, frame: Frame) -> Frame:
-        now = time.monotonic()
-        if now < self._retry:
-            return frame
-        if self._cues and now >= self._cues[0].due:
-            self._play_cues(now)
-        if self._problem:
-            self._renew()
-        painted = self._stylizer(frame)
-        self._problem = ""
-        self._painted.add()
-        return painted
-
-    def _stumble(self, error: Exception) -> None:
-        now = time.monotonic()
-        self._failures = 1 if now - self._failed > LONGEST_PAUSE + SOUND else self._failures + 1
-        pause = min(FIRST_PAUSE * 2 ** (self._failures - 1), LONGEST_PAUSE)
-        self._failed, self._retry = now, now + pause
-        self._problem = f"{type(error).__name__}: {error}"
-        logger.warning("stream %s: %s; unpainted for %g s", self.name, self._problem, pause)
-
-    def _renew(self) -> None:
-        """A new stylizer in the place of one that failed: nobody knows what it left half done."""
-        with self._lock:
-            old = self._stylizer
-            new = Stylizer(old.style, bundle=old.bundle, strength=old.strength, steadiness=old.steadiness)
-            new.bypass = old.bypass
-            new.stages, new.flicker = self.stages, self._flicker
-            self._stylizer = new
+                view.put(shown)
+            if not self._safe.problem:
+                self._painted.add()
+                if self._governed:
+                    self._ladder.after(self._stylizer, frame, time.monotonic() - began)
 
     # ---- cues ----
 

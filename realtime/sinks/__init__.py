@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from allaprima.realtime.backends.hardware import Hardware
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.frame import StreamInfo
 from allaprima.realtime.sinks.base import OWN_CHOICE, Controls, EncoderOptions, Sink
@@ -19,11 +20,13 @@ def open_sink(
     encoder: EncoderOptions = OWN_CHOICE,
     overwrite: bool = False,
     controls: Controls | None = None,
+    hardware: Hardware | None = None,
 ) -> Sink:
     """The sink for a file name, ``window:``, ``vcam:``, ``null:`` or a network address.
 
     Everything that can be checked is checked here; nothing is written before ``__enter__``.  Call it
-    while the source is open: the side streams' parameters are copied from it.
+    while the source is open: the side streams' parameters are copied from it.  With ``hardware`` a file or
+    network sink may take frames on its device.
     """
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", uri)  # one letter is a drive, not a scheme
     scheme, rest = (match[1].lower(), uri[match.end() :]) if match else ("file", uri)
@@ -42,11 +45,11 @@ def open_sink(
     if scheme in NETWORK:
         from allaprima.realtime.sinks.network import NetworkSink
 
-        return NetworkSink(uri, info, encoder)
+        return NetworkSink(uri, info, encoder, hardware)
     if scheme == "file":
         from allaprima.realtime.sinks.file import FileSink
 
-        return FileSink(Path(rest.removeprefix("//") if match else rest), info, encoder, overwrite)
+        return FileSink(Path(rest.removeprefix("//") if match else rest), info, encoder, overwrite, hardware)
     raise SinkError(
         f"no sink is called {scheme}:",
         f"Known are a file name, window:, vcam:, null: and {'://, '.join(NETWORK)}://.",

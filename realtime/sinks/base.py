@@ -47,6 +47,16 @@ class Attentive(Protocol):
         """Called about ten times a second while the sink waits, from the thread that writes."""
 
 
+def takes_device_frames(sink: object) -> bool:
+    """Whether a sink takes frames whose planes lie on a device (a true ``on_device``); others get them landed."""
+    return bool(getattr(sink, "on_device", False))
+
+
+def wants_cadence(sink: object) -> bool:
+    """Whether a sink wants the frames of a live source at equal steps of time (it has a true ``steady``)."""
+    return bool(getattr(sink, "steady", False))
+
+
 class Controls(Protocol):
     """What the keys of a window steer."""
 

@@ -10,6 +10,7 @@ from typing import Self
 
 import av
 
+from allaprima.realtime.backends.hardware import Hardware
 from allaprima.realtime.errors import OutputExists, SinkError
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sinks import codecs
@@ -23,19 +24,25 @@ class FileSink:
     """Writes beside the target under a temporary name and takes its place at the end."""
 
     def __init__(
-        self, path: Path, info: StreamInfo, encoder: EncoderOptions = OWN_CHOICE, overwrite: bool = False
-    ) -> None:
+        self, path: Path, info: StreamInfo, encoder: EncoderOptions = OWN_CHOICE, overwrite: bool = False,
+        hardware: Hardware | None = None,
+    ) -> None:  # fmt: skip
         self._path = Path(os.path.realpath(path))  # a link stays a link to the new file
         self._part = self._path.with_name(f".{self._path.name}.part")
         self._overwrite = overwrite
-        extension = _extension(path)
-        plan = codecs.plan(encoder, DEFAULT.get(extension, "libx264"))
-        codecs.check_fits(plan.encoder, extension)
-        _check_place(self._path, info.name, overwrite)
+        extension = extension_of(path)
+        plans = codecs.plans(encoder, DEFAULT.get(extension, "libx264"), hardware is not None)
+        codecs.check_fits(plans[-1].encoder, extension)
+        check_place(self._path, info.name, overwrite)
         self._muxer = Muxer(
-            str(self._part), codecs.CONTAINERS[extension], info, plan, options=_options(extension, info)
-        )
+            str(self._part), codecs.CONTAINERS[extension], info, *plans, options=container_options(extension, info),
+            hardware=hardware,
+        )  # fmt: skip
         self.notes = self._muxer.notes
+
+    @property
+    def on_device(self) -> bool:
+        return self._muxer.on_device
 
     def __enter__(self) -> Self:
         with self._reported("open"):
@@ -59,7 +66,7 @@ class FileSink:
             self._muxer.finish()
             if self._path.exists() and not self._overwrite:
                 self._discard()
-                raise _exists(self._path)
+                raise existing(self._path)
             os.replace(self._part, self._path)
 
     @contextlib.contextmanager
@@ -70,7 +77,7 @@ class FileSink:
         except (av.FFmpegError, OSError) as error:
             self._discard()
             reason = error.strerror or str(error)
-            raise SinkError(f"cannot {verb} {self._path}: {reason}", _hint(error)) from error
+            raise SinkError(f"cannot {verb} {self._path}: {reason}", hint_for(error)) from error
 
     def _discard(self) -> None:
         """Remove the half-written file, then close it: closing first would rewrite all of it."""
@@ -82,7 +89,7 @@ class FileSink:
             self._part.unlink(missing_ok=True)
 
 
-def _extension(path: Path) -> str:
+def extension_of(path: Path) -> str:
     extension = path.suffix.lower().removeprefix(".")
     if extension not in codecs.CONTAINERS:
         what = f"the extension .{extension}" if extension else "a name without an extension"
@@ -92,7 +99,7 @@ def _extension(path: Path) -> str:
     return extension
 
 
-def _check_place(path: Path, source: str, overwrite: bool) -> None:
+def check_place(path: Path, source: str, overwrite: bool) -> None:
     """Everything that can be known before the work starts."""
     folder = path.parent
     if not folder.is_dir():
@@ -106,10 +113,10 @@ def _check_place(path: Path, source: str, overwrite: bool) -> None:
     if _same(source, path):
         raise SinkError(f"{path} is also the input", "Choose another name for the output.")
     if not overwrite:
-        raise _exists(path)
+        raise existing(path)
 
 
-def _exists(path: Path) -> OutputExists:
+def existing(path: Path) -> OutputExists:
     return OutputExists(f"{path} exists", "Give --overwrite to replace it, or choose another name.")
 
 
@@ -119,7 +126,7 @@ def _same(source: str, path: Path) -> bool:
     return False
 
 
-def _options(extension: str, info: StreamInfo) -> dict[str, str]:
+def container_options(extension: str, info: StreamInfo) -> dict[str, str]:
     if codecs.CONTAINERS[extension] not in ("mp4", "mov"):
         # Sound may start a little before zero (the encoder's run-in); moving all times up is worse.
         return {"avoid_negative_ts": "disabled"}
@@ -130,7 +137,7 @@ def _options(extension: str, info: StreamInfo) -> dict[str, str]:
     return {"movflags": "+faststart", "movie_timescale": str(scale)}
 
 
-def _hint(error: OSError | av.FFmpegError) -> str:
+def hint_for(error: OSError | av.FFmpegError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The disk is full: free some space, or write to another one."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -1,7 +1,7 @@
 """One container with one encoded video stream and the side streams: what files and networks share."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -11,11 +11,13 @@ from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from allaprima.realtime.backends.hardware import Hardware
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.frame import Color, Frame, StreamInfo
 from allaprima.realtime.sinks import codecs
 from allaprima.realtime.sinks.codecs import Plan
 from allaprima.realtime.sinks.picture import Converter, even, tag, to_av
+from allaprima.realtime.sinks.priority import usual_priority
 from allaprima.realtime.sinks.side import STRICT, AnyPacket, SideStreams, own_tags
 
 FILE_TAGS = ("encoder", "duration", "major_brand", "minor_version", "compatible_brands")
@@ -24,71 +26,157 @@ FILE_TAGS = ("encoder", "duration", "major_brand", "minor_version", "compatible_
 class Muxer:
     """Encodes frames and interleaves their side packets.
 
-    Construction opens the encoder and writes nothing; `start` writes the header.
+    Construction opens the encoder and writes nothing; `start` writes the header.  With ``hardware`` an encoder of the
+    graphics card takes frames where they are.  Such a one opens with its first picture, and the header comes after it.
     """
 
     def __init__(
-        self, target: Any, format_name: str, info: StreamInfo, plan: Plan, *, live: bool = False,
-        held: str | None = None, options: dict[str, str] | None = None,
+        self, target: Any, format_name: str, info: StreamInfo, *plans: Plan, live: bool = False,
+        held: str | None = None, options: dict[str, str] | None = None, hardware: Hardware | None = None,
     ) -> None:  # fmt: skip
-        """``held`` is the format at the end of the way when ``target`` is only a pipe towards it."""
+        """``plans`` are tried in turn until an encoder opens; all but the last may fail with a note.
+
+        ``held`` is the format at the end of the way when ``target`` is only a pipe towards it.
+        """
         self.frames = 0
         self.notes: list[str] = []
+        self._target = target
+        self._format_name = format_name
+        self._held = held or format_name
+        self._options = options or {}
         self._info = info
-        self._size = _coded_size(info.size, plan, self.notes)
-        self._last_pts: int | None = None
+        self._live = live
+        self._hardware = hardware
         self._convert = Converter()
-        self._color = _coded_color(info.color, plan)
-        self.notes += _pixel_shape(info.sample_aspect, plan, format_name)
-        self._tail = _Tail(format_name in STRICT)
+        self._tail = Tail(format_name in STRICT)
         self._step = max(1, round(1 / (info.rate * info.time_base))) if info.rate else 1
-        self._container: OutputContainer = av.open(target, "w", format=format_name, container_options=options or {})
-        self._container.metadata.update(own_tags(info.metadata, FILE_TAGS))
-        self._video = self._add_video(plan, live)
-        self._side = SideStreams(self._container, info.side_streams, held or format_name)
-        self.notes += self._side.notes
+        self._begin(plans)
 
-    def _add_video(self, plan: Plan, live: bool) -> VideoStream:
+    @property
+    def on_device(self) -> bool:
+        """Whether frames are taken where they are."""
+        return self._surfaces is not None
+
+    def _begin(self, plans: Sequence[Plan]) -> None:
+        """Open the container, with the first encoder that opens."""
+        for number, plan in enumerate(plans, 1):
+            try:
+                self._open(plan)
+            except SinkError as error:
+                if number == len(plans):
+                    raise
+                self.notes.append(f"encoded with {plans[number].encoder.name}: {error}")
+            else:
+                self._spare = plans[number:]
+                return
+
+    def _open(self, plan: Plan) -> None:
+        info, notes = self._info, list[str]()
+        self._size = _coded_size(info.size, plan, notes)
+        self._color = _coded_color(info.color, plan)
+        self._last_pts: int | None = None
+        hardware = self._hardware if plan.encoder.card and info.size == even(info.size) else None
+        self._surfaces = None if hardware is None else hardware.surfaces()
+        notes += _pixel_shape(info.sample_aspect, plan, self._format_name)
+        self._container: OutputContainer = av.open(
+            self._target, "w", format=self._format_name, container_options=self._options
+        )
+        self._container.metadata.update(own_tags(info.metadata, FILE_TAGS))
+        self._video = self._add_video(plan)
+        self._side = SideStreams(self._container, info.side_streams, self._held)
+        self.notes += [*notes, *self._side.notes]
+
+    def _add_video(self, plan: Plan) -> VideoStream:
+        stream: Any = self._container.add_stream(plan.encoder.name, rate=self._info.rate or 30)
+        stream.time_base = self._info.time_base
+        self._set_up(stream.codec_context, plan)
+        if self._surfaces is None:
+            _open_encoder(stream.codec_context, plan.encoder.name)
+            return stream  # type: ignore[no-any-return]
+        trial: Any = av.CodecContext.create(plan.encoder.name, "w")  # it is better to know now than after a frame
+        self._set_up(trial, plan)
+        trial.pix_fmt = "nv12"
+        _open_encoder(trial, plan.encoder.name)
+        stream.codec_context.pix_fmt = self._surfaces.pix_fmt
+        return stream  # type: ignore[no-any-return]
+
+    def _set_up(self, context: Any, plan: Plan) -> None:
         info, encoder = self._info, plan.encoder
-        stream: Any = self._container.add_stream(encoder.name, rate=info.rate or 30)
-        context = stream.codec_context
         context.width, context.height = self._size
         context.pix_fmt = encoder.pix_fmt
-        context.time_base = stream.time_base = info.time_base
+        context.time_base = info.time_base
         context.sample_aspect_ratio = info.sample_aspect
         context.colorspace, context.color_range = self._color.matrix, self._color.range
         context.color_primaries, context.color_trc = self._color.primaries, self._color.transfer
         context.options = dict(plan.options)
         context.bit_rate = plan.bit_rate
         context.thread_count = codecs.threads()
-        if encoder.name in ("libx264", "libx265") and not live:
+        if encoder.name in ("libx264", "libx265") and not self._live:
             context.thread_type = "FRAME"  # their own threads; slices cost quality
         if encoder.codec == "hevc" and self._container.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # Apple's players know only this one
         context.flags |= int(Flags.frame_duration)  # else packets forget how long a picture lasts
-        if live:
+        if self._live:
             _for_joining(context, plan, info.rate)
-        _open(context, encoder.name)
-        return stream  # type: ignore[no-any-return]
 
     def start(self) -> None:
         """Write the header."""
-        self._container.start_encoding()
+        if self._surfaces is None:
+            self._container.start_encoding()
 
     def write(self, frame: Frame) -> None:
-        if self.frames == 0 and frame.pts < 0:
+        if self.frames == 0 and frame.pts < 0 and not self._side.shift:
             self._side.shift = -frame.pts * frame.time_base  # no container can start before zero
+        packets = self._encode(frame)
         self._mux(self._side.convert(frame.side))
-        self._mux(self._tail.pass_on(self._video.encode(self._picture(frame))))
+        self._mux(self._tail.pass_on(packets))
         self.frames += 1
 
+    def write_side(self, frame: Frame) -> None:
+        """Only what rides on the frame: its picture is there already."""
+        self._mux(self._side.convert(frame.side))
+
+    def move(self, seconds: Fraction) -> None:
+        """Everything comes so much later than its time says."""
+        self._side.shift = seconds
+
+    def _encode(self, frame: Frame) -> list[AnyPacket]:
+        if self._surfaces is None:
+            return self._video.encode(self._picture(frame))
+        try:
+            packets = self._video.encode(self._picture(frame))
+        except (av.FFmpegError, OSError) as error:
+            if self.frames:
+                raise
+            return self._instead(frame, error)
+        for packet in packets:
+            self._surfaces.release(packet.pts)
+        return packets
+
+    def _instead(self, frame: Frame, error: Exception) -> list[AnyPacket]:
+        """The encoder refuses the very first picture: nothing was written yet, and another may take its place."""
+        failed = _not_open(str(self._video.codec_context.name), error)
+        if not self._spare:
+            raise failed from error
+        shift = self._side.shift
+        self.close()
+        self.notes[:] = [f"encoded with {self._spare[0].encoder.name}: {failed}"]
+        self._begin(self._spare)
+        self._side.shift = shift
+        self.start()
+        return self._encode(frame)
+
     def _picture(self, frame: Frame) -> av.VideoFrame:
-        picture = to_av(frame, even(frame.size) if self._size == even(self._size) else frame.size)
-        pix_fmt = str(self._video.codec_context.pix_fmt)
-        if self._color != self._info.color or picture.format.name != pix_fmt:
-            picture = self._convert(picture, self._info.color, self._color, pix_fmt)
+        pts = self._pts(frame)
+        if self._surfaces is not None:
+            picture = self._surfaces.picture(frame, pts)
+        else:
+            picture = to_av(frame, even(frame.size) if self._size == even(self._size) else frame.size)
+            pix_fmt = str(self._video.codec_context.pix_fmt)
+            if self._color != self._info.color or picture.format.name != pix_fmt:
+                picture = self._convert(picture, self._info.color, self._color, pix_fmt)
         tag(picture, self._color)
-        picture.pts, picture.time_base = self._pts(frame), self._info.time_base
+        picture.pts, picture.time_base = pts, self._info.time_base
         picture.duration = _ticks(frame.duration * frame.time_base, self._info.time_base) or self._step
         return picture
 
@@ -117,7 +205,7 @@ class Muxer:
             self._container.mux_one(packet)
 
 
-class _Tail:
+class Tail:
     """Holds back one packet, so that the last one can last until the end of the picture before it.
 
     mp4 adds up how long packets last in the order of decoding; with B-frames the last of them is not the
@@ -188,11 +276,16 @@ def _for_joining(context: Any, plan: Plan, rate: Fraction | None) -> None:
         context.options |= {"maxrate": str(plan.bit_rate), "bufsize": str(plan.bit_rate // 2)}
 
 
-def _open(context: Any, name: str) -> None:
+def _open_encoder(context: Any, name: str) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints thirty lines unless told: errors only
     try:
-        context.open()
+        with usual_priority():
+            context.open()
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        hint = "This machine has no such encoder chip or driver; take h264." if "nvenc" in name else ""
-        raise SinkError(f"the encoder {name} does not open: {reason}", hint) from error
+        raise _not_open(name, error) from error
+
+
+def _not_open(name: str, error: Exception) -> SinkError:
+    reason = getattr(error, "strerror", None) or error
+    hint = "This machine has no such encoder chip or driver; take h264." if "nvenc" in name else ""
+    return SinkError(f"the encoder {name} does not open: {reason}", hint)

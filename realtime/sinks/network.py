@@ -8,6 +8,7 @@ from typing import Self
 
 import av
 
+from allaprima.realtime.backends.hardware import Hardware
 from allaprima.realtime.errors import SinkError
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sinks import codecs
@@ -33,24 +34,32 @@ CODECS = {
 class NetworkSink:
     """Encodes here with little delay; a child process sends (see `relay`)."""
 
-    def __init__(self, uri: str, info: StreamInfo, encoder: EncoderOptions = OWN_CHOICE) -> None:
+    steady = True
+
+    def __init__(
+        self, uri: str, info: StreamInfo, encoder: EncoderOptions = OWN_CHOICE, hardware: Hardware | None = None
+    ) -> None:
         scheme = uri.partition(":")[0].lower()
         format_name = FORMATS[scheme]
-        plan = codecs.plan(encoder, "libx264", live=True, bit_rate=codecs.live_bit_rate(info.size, info.rate))
-        if plan.encoder.codec not in CODECS[format_name]:
-            raise SinkError(
-                f"{scheme} cannot carry {plan.encoder.codec}",
-                f"It carries {', '.join(CODECS[format_name])}.",
-            )
-        if format_name == "whip" and plan.encoder.name == "libx264":
-            plan.options["profile"] = "baseline"  # browsers promise no more
+        bit_rate = codecs.live_bit_rate(info.size, info.rate)
+        plans = codecs.plans(encoder, "libx264", hardware is not None, live=True, bit_rate=bit_rate)
+        codec = plans[-1].encoder.codec
+        if codec not in CODECS[format_name]:
+            raise SinkError(f"{scheme} cannot carry {codec}", f"It carries {', '.join(CODECS[format_name])}.")
+        for plan in plans if format_name == "whip" else ():
+            if plan.encoder.name in ("libx264", "h264_nvenc"):
+                plan.options["profile"] = "baseline"  # browsers promise no more
         self._pace = Pace(info)
         self._pipe = ChildPipe(_command(scheme, address(uri), format_name), label(uri))
         self._muxer = Muxer(
-            self._pipe, "nut", info, plan, live=True, held=format_name,
-            options={"flush_packets": "1", "max_interleave_delta": "200000"},
+            self._pipe, "nut", info, *plans, live=True, held=format_name,
+            options={"flush_packets": "1", "max_interleave_delta": "200000"}, hardware=hardware,
         )  # fmt: skip
         self.notes = self._muxer.notes
+
+    @property
+    def on_device(self) -> bool:
+        return self._muxer.on_device
 
     def __enter__(self) -> Self:
         self._pipe.start()

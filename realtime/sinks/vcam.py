@@ -22,6 +22,8 @@ HINTS = {
 class VirtualCameraSink:
     """``vcam:`` takes the first device, ``vcam:/dev/video10`` that one."""
 
+    steady = True
+
     def __init__(self, device: str, info: StreamInfo) -> None:
         try:
             import pyvirtualcam

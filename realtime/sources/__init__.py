@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol
 
+from allaprima.realtime.backends.hardware import Hardware
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.frame import Frame, StreamInfo
 from allaprima.realtime.sources import camera, media, srt, test
@@ -70,14 +71,20 @@ def open_source(
     start: float | None = None,
     end: float | None = None,
     frames: int | None = None,
+    hardware: Hardware | None = None,
+    again: bool = False,
+    follow: float | None = None,
 ) -> Source:
     """Open an input and read its first frame.
 
     ``size``: width and height of the frames (files are scaled, cameras asked).  ``start`` and ``end``:
     seconds from the stream's beginning; what is kept then starts at 0.  ``frames``: no more than so many.
+    With ``hardware`` frames may come on its device, where their stream lets them.
+    ``again``: it was open before, so who listens does not wait for a caller without end.  ``follow``: the file
+    is still being written, and ends when it has not grown for so many seconds.
     Raises `ConfigError` for impossible wishes, else `SourceError`.
     """
-    request = Request(size, start, end, frames)
+    request = Request(size, start, end, frames, hardware, again, follow)
     scheme = SCHEME.match(uri)
     if scheme is None or os.path.exists(uri):
         return media.open_file(uri, request)

@@ -14,6 +14,7 @@ from av.stream import Disposition
 
 from allaprima.realtime.errors import SourceError
 from allaprima.realtime.sources import webp
+from allaprima.realtime.sources.growing import Growing
 from allaprima.realtime.sources.reader import Input, MediaSource
 from allaprima.realtime.sources.request import Request, label
 from allaprima.realtime.sources.tally import reason
@@ -36,6 +37,8 @@ PICTURES_BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 def open_file(path: str, request: Request) -> MediaSource:
     """A file, or a numbered series of pictures (``frame%04d.png``)."""
     _check_file(path)
+    if request.follow is not None:
+        return _open_growing(path, request, request.follow)
     if webp.is_foreign(path):
         container = _open_first(path, {"": partial(webp.open_animation, path)})
     else:
@@ -46,7 +49,8 @@ def open_file(path: str, request: Request) -> MediaSource:
 def open_url(uri: str, request: Request) -> MediaSource:
     scheme = uri.partition(":")[0].lower()
     # Who listens may wait as long as it takes for the first caller.
-    patience = None if "listen" in urlsplit(uri).query else NETWORK_TIMEOUT_SECONDS
+    listens = "listen" in urlsplit(uri).query and not request.again
+    patience = None if listens else NETWORK_TIMEOUT_SECONDS
     timeout = (patience, NETWORK_TIMEOUT_SECONDS)
     ways = {how: partial(_open, uri, options=options, timeout=timeout) for how, options in _ways(scheme).items()}
     container = _open_first(label(uri), ways)
@@ -66,6 +70,20 @@ def open_stream(file: Any, name: str, request: Request, **ends: Any) -> MediaSou
     """A live stream read from an object with ``read``; ``ends`` are the hooks of `Input`."""
     container = _open_first(name, {"": partial(_open, file)})
     return _source(container, name, request, live=True, **ends)
+
+
+def _open_growing(path: str, request: Request, patience: float) -> MediaSource:
+    """A file that is read on as it is written."""
+    with contextlib.ExitStack() as undo:
+        file = undo.enter_context(Growing(path, patience))
+        try:
+            container = _open_first(path, {"": partial(_open, file)})
+            source = _source(container, path, request, live=False, on_stop=file.stop, on_close=file.close)
+        except SourceError as error:
+            hint = "What grows must be readable from its beginning on: record mkv, ts, flv or fragmented mp4."
+            raise SourceError(str(error), hint) from error
+        undo.pop_all()
+    return source
 
 
 def _check_file(path: str) -> None:

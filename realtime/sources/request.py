@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from urllib.parse import urlsplit, urlunsplit
 
+from allaprima.realtime.backends.hardware import Hardware
 from allaprima.realtime.errors import ConfigError
 
 SIDE_MIN_PIXELS, SIDE_MAX_PIXELS = 16, 16384
@@ -20,6 +21,12 @@ class Request:
     start: float | None = None
     end: float | None = None
     frames: int | None = None
+    hardware: Hardware | None = None
+    """Decoders to be used where they can be."""
+    again: bool = False
+    """It was open before: nobody waits without end for the first caller."""
+    follow: float | None = None
+    """A file is still being written: it ends after so many seconds without growth."""
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(SIDE_MIN_PIXELS <= s <= SIDE_MAX_PIXELS for s in self.size):
@@ -37,6 +44,8 @@ class Request:
                 f"the end ({self.end} s) is not after the start ({self.start or 0} s)",
                 "Swap them, or leave one out.",
             )
+        if self.follow is not None and not 0 < self.follow < float("inf"):
+            raise ConfigError(f"impossible time to follow a file: {self.follow:g} s", "Give seconds above 0.")
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"impossible number of frames: {self.frames}", "Ask for at least one frame.")
 

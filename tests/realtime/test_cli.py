@@ -47,7 +47,7 @@ def test_the_sample_config_is_printed(capsys):
 
 def test_every_setting_is_a_flag():
     parameters = set(inspect.signature(cli.run).parameters)
-    assert parameters - {"context", "source", "output", "config"} == set(KEYS)
+    assert parameters - {"context", "source", "output", "config", "force"} == set(KEYS)
 
 
 def test_every_flag_is_named_like_its_key(capsys):

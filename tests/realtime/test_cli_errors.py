@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from allaprima.realtime import job
+from allaprima.realtime import opening
 from allaprima.realtime.bundle import shipped_bundle
 from allaprima.realtime.cli import main
 from allaprima.realtime.errors import SourceLost
@@ -215,7 +215,7 @@ class Breaking:
 
 
 def test_a_feed_that_goes_away_keeps_what_was_painted(here, capsys, monkeypatch):
-    monkeypatch.setattr(job, "open_source", lambda uri, **more: Breaking(open_source(uri, **more)))
+    monkeypatch.setattr(opening, "open_source", lambda uri, **more: Breaking(open_source(uri, **more)))
     assert main(["run", SCENE, "out.mp4"]) == 9
     told = capsys.readouterr()
     assert "3 painted" in told.out

@@ -88,7 +88,11 @@ def test_a_program_that_is_missing_fails_or_hangs_answers_nothing(monkeypatch):
 def test_graphics_cards(monkeypatch):
     monkeypatch.setattr(machine, "answer", lambda words: ["NVIDIA H200, 590.1, 143771 MiB", "noise"])
     assert machine.gpus() == ["NVIDIA H200, driver 590.1, 143771 MiB"]
-    assert "gpu 0" in [finding.name for finding in doctor._graphics()]
+    found = {finding.name: finding for finding in doctor._graphics()}
+    assert "gpu 0" in found
+    monkeypatch.setattr("allaprima.realtime.backends.cuda_device.probe", lambda: "it is too old")
+    (paints,) = [finding for finding in doctor._graphics() if finding.name == "paints"]
+    assert (paints.good, paints.says) == (False, "it is too old")
 
 
 def test_the_extras_are_those_of_the_package():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from allaprima.realtime.metrics import RECENT, Flicker, Stages
+from allaprima.realtime.metrics import RECENT, REMEMBERED, Delays, Flicker, Stages
 
 
 @pytest.fixture
@@ -76,3 +76,31 @@ def test_flicker_is_the_root_of_the_mean_lately_and_overall() -> None:
         flicker.add(0.01)
     assert flicker.now == pytest.approx(0.1)
     assert flicker.overall == pytest.approx(0.05**0.5)
+
+
+def test_who_watches_is_told_of_every_stage_in_its_thread() -> None:
+    stages, seen = Stages(), []
+    stages.add("decode", 0.01)
+    stages.watch = lambda *told: seen.append((threading.current_thread().name, *told))
+    before = time.perf_counter()
+    worker = threading.Thread(target=lambda: stages.add("net", 0.5, 7), name="engine")
+    worker.start()
+    worker.join()
+    with stages("blend", 8):
+        pass
+    stages.watch = None
+    stages.add("finish", 0.1)
+    (thread, name, start, seconds, frame), (_, *second) = seen
+    assert (thread, name, seconds, frame) == ("engine", "net", 0.5, 7)
+    assert before - 0.5 <= start <= time.perf_counter() - 0.5
+    assert (second[0], second[3]) == ("blend", 8)
+
+
+def test_delays_are_those_of_late() -> None:
+    delays = Delays()
+    assert delays.quantile(0.5) is None
+    for number in range(2 * REMEMBERED):
+        delays.add(number)
+    assert delays.quantile(0) == REMEMBERED
+    assert delays.quantile(0.5) == REMEMBERED + REMEMBERED / 2
+    assert delays.quantile(1) == 2 * REMEMBERED - 1

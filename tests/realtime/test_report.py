@@ -4,8 +4,9 @@ import pytest
 from rich.console import Console
 
 from allaprima.realtime import report
+from allaprima.realtime.metrics import Transfers
 from allaprima.realtime.pipeline import Progress
-from allaprima.realtime.report import Outcome, Pace, as_json, clock, display, file_size, line, summary
+from allaprima.realtime.report import Outcome, Pace, all_of, as_json, clock, display, file_size, line, summary
 
 
 def progress(painted=30, total=300, seconds=2.0):
@@ -28,6 +29,12 @@ def test_a_line_of_a_live_stream():
     made = progress(total=None)
     made.dropped_in = 3
     assert line(made, 15.0, {}) == "frame 30  15.0 fps  3 dropped"
+
+
+def test_a_line_tells_the_step_of_the_governor():
+    made = progress()
+    made.effort, made.effort_name = 2, "net at 3/4"
+    assert line(made, 15.0, {}) == "frame 30/300  15.0 fps  eta 0:18  step 2: net at 3/4"
 
 
 def test_a_line_and_a_summary_tell_the_flicker_once_it_is_known():
@@ -97,6 +104,35 @@ def test_what_is_no_file_has_no_size(uri):
     assert file_size(uri) is None
 
 
+def test_what_a_live_run_went_through_is_told():
+    made = progress()
+    told = summary(outcome(made))
+    for name in ("latency", "pacing", "effort", "unpainted", "back"):
+        assert f"\n  {name} " not in told
+    made.delay.add(0.040)
+    made.held, made.surplus, made.skew = 3, 2, -0.012
+    made.effort, made.effort_name, made.steps = 2, "net at 3/4", 5
+    made.passed, made.failures = 12, 2
+    made.source_returns, made.unsent = 1, 7
+    told = summary(outcome(made))
+    for part in (
+        "latency 40 ms", "3 frames held, 2 too many, 0 ticks late, pictures -12 ms behind",
+        "changed 5 times, at the end net at 3/4", "12 frames after 2 failures: mended", "input 1 times",
+        "7 frames unsent",
+    ):  # fmt: skip
+        assert part in told
+    found = as_json(outcome(made))
+    assert found["latency_ms"] == {"p50": 40, "p95": 40}
+    assert (found["effort"]["changes"], found["pacing"]["held"], found["audio_offset_ms"]) == (5, 3, -12)
+    assert (found["unpainted"]["frames"], found["returns"]["unsent"]) == (12, 7)
+
+
+def test_one_listener_tells_all():
+    heard = []
+    all_of(heard.append, heard.append)(progress())
+    assert len(heard) == 2
+
+
 def test_nothing_painted_divides_by_nothing():
     assert "0.0 fps" in summary(outcome(Progress(None)))
 
@@ -129,3 +165,17 @@ def test_a_bar_on_a_terminal(monkeypatch, total):
         on_frame(later)
     assert "frame 45" in screen.getvalue()
     assert "net" in screen.getvalue()
+
+
+def test_transfers_are_told_where_there_is_a_device():
+    moved, made = Transfers(), progress(painted=10)
+    assert "transfers" not in summary(outcome(made))
+    assert as_json(outcome(made))["transfers"] is None
+    assert "  transfers 0 B up, 0 B down a frame" in summary(outcome(made, transfers=moved))
+    moved.add(to_device=3500, to_host=13_824_000)
+    assert "  transfers 350 B up, 1.4 MB down a frame" in summary(outcome(made, transfers=moved))
+    assert as_json(outcome(made, transfers=moved))["transfers"] == {
+        "to_device_bytes": 3500,
+        "to_host_bytes": 13_824_000,
+    }
+    assert "0 B up" in summary(outcome(progress(painted=0), transfers=Transfers()))

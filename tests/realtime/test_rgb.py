@@ -52,3 +52,9 @@ def test_an_array_of_another_shape_is_refused(shape: Any) -> None:
 def test_an_array_of_another_type_is_refused() -> None:
     with pytest.raises(ConfigError, match="float64"):
         Rgb().frame(np.zeros((8, 8, 3)))  # type: ignore[arg-type]
+
+
+def test_a_frame_on_a_device_is_landed() -> None:
+    made = Rgb().frame(one_color(40, 90, 200))
+    floating = replace(made, planes=("on", "a device"), format="nv12", landing=lambda: made.planes)
+    np.testing.assert_array_equal(Rgb().array(floating), Rgb().array(made))

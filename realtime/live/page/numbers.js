@@ -11,11 +11,13 @@ const FIGURES = {
   p50: ['Delay p50', 'ms', ''],
   p95: ['Delay p95', 'ms', ''],
   dropped: ['Dropped', '', 'Frames that a newer one replaced before they were painted'],
+  effort: ['Step', '', ''],
   flicker: ['Flicker', '', 'Change of the paint along the motion of the picture; 0 is none'],
   up: ['Up', 'Mbit/s', 'What this browser sends'],
   down: ['Down', 'Mbit/s', 'What this browser receives'],
 };
 const WHOLE = 'Camera to screen, estimated: encoding, network, painting, waiting for smooth playing, decoding.';
+const EFFORT = 'Less goes into a frame with every step, where the painter is too slow for the camera; 0 is full effort';
 const PART = 'From the arrival of a frame at the painter until it is sent back.';
 
 export class Numbers {
@@ -77,6 +79,8 @@ export class Numbers {
       say(this.#cells[name].box.firstChild, `${whole ? 'Delay' : 'To sent'} ${name}`);
     }
     this.#put('dropped', server.dropped === undefined ? '–' : String(server.dropped));
+    this.#put('effort', server.effort === undefined ? '–' : String(server.effort), server.effort > 0);
+    this.#cells.effort.box.title = [EFFORT, server.effort_name, server.effort_reason].filter(Boolean).join(': ');
     this.#put('flicker', server.flicker?.toFixed(3) ?? '–');
     this.#put('up', own.up?.toFixed(1) ?? '–');
     this.#put('down', own.down?.toFixed(1) ?? (server.bitrate_kbps ? (server.bitrate_kbps / 1000).toFixed(1) : '–'));
@@ -96,6 +100,7 @@ export class Numbers {
     if (server.fps_painted) parts.push(`${round(server.fps_painted)} fps`);
     if (server.viewers > 1) parts.push(`${server.viewers} viewers`);
     if (own.codec) parts.push(own.codec);
+    if (server.effort) parts.push(server.effort_name);
     if (server.problem) parts.push(server.problem);
     say(byId('digest'), parts.join(' · '));
   }

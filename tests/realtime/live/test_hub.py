@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from allaprima.realtime.capacity import Capacity, Cost
 from allaprima.realtime.errors import ConfigError
-from allaprima.realtime.live.control import Change
+from allaprima.realtime.live.control import Change, Stats
 from allaprima.realtime.live.hub import REMEMBERED, RESERVED, Full, Hub, Taken
 
 
@@ -124,3 +125,33 @@ def test_a_stream_that_was_being_made_at_the_end_is_closed(fake_stream: Any) -> 
         hub.open()
     assert made[0].closed
     assert len(hub) == 0
+
+
+def sized(fake_stream: Any, size: tuple[int, int], rate: float = 30.0) -> Any:
+    def make(name: str) -> Any:
+        stream = fake_stream(name)
+        stream.stats = lambda: Stats(size=size, fps_in=rate)
+        return stream
+
+    return make
+
+
+def test_a_stream_that_the_machine_cannot_paint_is_refused(fake_stream: Any) -> None:
+    capacity = Capacity(Cost(full=0.2, least=0.0125))  # a megapixel 30 times a second takes 0.375
+    hub = Hub(sized(fake_stream, (1000, 1000)), 8, capacity)
+    hub.open()
+    second = hub.open()
+    assert hub.loads() == pytest.approx([0.375, 0.375])
+    with pytest.raises(Full, match=r"cannot paint 3 such streams.*112%"):
+        hub.open()
+    assert (len(hub), capacity.refused) == (2, 1)
+    hub.close(second.name)
+    hub.open()
+
+
+def test_the_first_stream_is_never_refused_and_without_figures_none(fake_stream: Any) -> None:
+    Hub(sized(fake_stream, (8000, 8000)), 8, Capacity(Cost(1, 1))).open()
+    unknown = Hub(sized(fake_stream, (8000, 8000)))
+    for _ in range(3):
+        unknown.open()
+    assert unknown.loads() == []

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allaprima.realtime import failsafe
+from allaprima.realtime.backends.cpu import CpuNet
 from allaprima.realtime.errors import BackendError, ConfigError, UnknownStyle
 from allaprima.realtime.frame import Frame
-from allaprima.realtime.live import stream as module
 from allaprima.realtime.live.control import Change
 from allaprima.realtime.live.stream import MOST_CUES, Stream
 from allaprima.realtime.live.view import View
+from allaprima.realtime.stylizer import Stylizer
 
 PLAIN, BRIGHT, DARK = 100, 127, 73
 """What the tiny bundle's styles make of a luma of 100 at full strength."""
@@ -175,26 +178,82 @@ def test_size_and_rate_may_change_with_every_frame(make: Make, tiny: ModuleType)
         assert (frame.size, luma(frame)) == (size, BRIGHT)
 
 
+def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    paint = CpuNet.paint
+
+    def slowly(net: CpuNet, *args: Any) -> Any:
+        time.sleep(seconds)
+        return paint(net, *args)
+
+    monkeypatch.setattr(CpuNet, "paint", slowly)
+
+
+def feed(stream: Stream, frame: Frame, rate: int, seconds: float) -> None:
+    """Frames by the clock, as a camera has them."""
+    began = time.monotonic()
+    for index in range(round(rate * seconds)):
+        time.sleep(max(0.0, began + index / rate - time.monotonic()))
+        stream.put(replace(frame, index=index, captured=time.monotonic()))
+
+
+def test_a_stream_whose_net_is_too_slow_holds_its_rate_by_less_effort(
+    make: Make, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = make(style="bright")
+    watch = Watch(stream)
+    painted(stream, watch, tiny.flat(100))
+    assert (stream.stats().effort, stream.stats().effort_reason) == (0, "")
+    slow_down(monkeypatch, 0.08)
+    feed(stream, tiny.frame((96, 64)), 25, 4)
+    stats = stream.stats()
+    assert stats.effort > 0
+    assert stats.steps > 0
+    assert stats.effort_name
+    assert "ms" in stats.effort_reason
+    assert stats.fps_painted > 14, "without a governor 12 at the most"
+
+
+def test_a_stream_that_is_not_governed_gives_all_it_has(
+    make: Make, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = make(style="bright", governed=False)
+    slow_down(monkeypatch, 0.05)
+    feed(stream, tiny.flat(100), 60, 0.8)
+    assert (stream.stats().effort, stream.stats().steps) == (0, 0)
+
+
+def test_a_frame_that_is_too_old_is_dropped_before_it_is_painted(make: Make, tiny: ModuleType) -> None:
+    stream = make(style="bright", max_latency=0.5)
+    watch = Watch(stream)
+    stream.put(tiny.flat(100, index=1, captured=time.monotonic() - 1))
+    time.sleep(0.1)
+    stream.put(tiny.flat(100, index=2, captured=time.monotonic()))
+    assert watch.frame().index == 2
+    assert (stream.stats().frames_painted, stream.stats().dropped) == (1, 1)
+    with pytest.raises(ConfigError, match="latency"):
+        make(max_latency=0)
+
+
 class Broken:
     """An engine that fails for so many frames."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         self.left = times
-        paint = module.Stylizer.__call__
+        paint = Stylizer.render
 
-        def call(stylizer: Any, frame: Frame) -> Frame:
+        def call(stylizer: Any, seen: Any) -> Any:
             if self.left:
                 self.left -= 1
                 raise BackendError("the device is on fire")
-            return paint(stylizer, frame)
+            return paint(stylizer, seen)
 
-        monkeypatch.setattr(module.Stylizer, "__call__", call)
+        monkeypatch.setattr(Stylizer, "render", call)
 
 
 def test_an_error_lets_that_very_frame_through_and_painting_comes_back(
     make: Make, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(failsafe, "FIRST_PAUSE", 0.2)
     stream = make(style="bright")
     watch = Watch(stream)
     assert painted(stream, watch, tiny.flat(100)) == BRIGHT
@@ -211,7 +270,7 @@ def test_an_error_lets_that_very_frame_through_and_painting_comes_back(
 def test_errors_one_after_another_make_longer_and_longer_pauses(
     make: Make, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(failsafe, "FIRST_PAUSE", 0.02)
     stream = make()
     watch = Watch(stream)
     broken = Broken(monkeypatch, 1000)

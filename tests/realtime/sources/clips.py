@@ -8,6 +8,8 @@ from typing import Any
 import av
 import numpy as np
 
+from allaprima.realtime.sinks.priority import usual_priority
+
 SIZE = (64, 48)
 PATCH = (120, 90, 160)
 """Y, U and V of a color that no range or matrix conversion leaves alone."""
@@ -54,7 +56,7 @@ def write_clip(
     make: Callable[[int], av.VideoFrame] | None = None,
 ) -> Path:
     """Frame ``i`` is all ``luma(i)``, or all ``values``, or what ``make(i)`` gives."""
-    with av.open(str(path), "w", options=mux or {}) as out:
+    with usual_priority(), av.open(str(path), "w", options=mux or {}) as out:
         stream: Any = out.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         if time_base is not None:
