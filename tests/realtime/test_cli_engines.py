@@ -140,11 +140,10 @@ def test_damage_is_found_and_tells_the_shell(card: Any, tiny_bundle: Path, capsy
 
 
 STOPPABLE = """
-import sys
-from allaprima.realtime import builds
-from allaprima.exporters import build_engine
+import signal, sys
 from allaprima.realtime import builds
 from allaprima.realtime.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have ignored it
 builds.PROGRAM = "stand_in"
 sys.exit(main(sys.argv[1:]))
 """
