@@ -121,7 +121,6 @@ class CpuBackend:
         self._coarse_dis = Dis(self._coarse_size)
         self._coarse_grid = identity_grid(self._coarse_size)
         self._scratches: dict[str, Map] = {}
-        self._nets: dict[tuple[Bundle, bool, float], CpuNet] = {}
 
     def upload(self, frame: Frame) -> Picture:
         planes = self.canvas.pad(frame.landed().planes)
@@ -249,10 +248,7 @@ class CpuBackend:
         return picture.planes[0][::step, ::step]
 
     def load_net(self, bundle: Bundle, region: bool = False, scale: float = 1.0) -> "CpuNet":
-        key = (bundle, region, scale)
-        if key not in self._nets:
-            self._nets[key] = CpuNet(self, bundle, region, scale)
-        return self._nets[key]
+        return CpuNet(self, bundle, region, scale)  # not kept here: a circle would hold both until the collector comes
 
     def download(self, picture: Picture, like: Frame, host: bool = True) -> Frame:
         return replace(like, planes=self.canvas.crop(picture.planes), format="yuv420p", landing=None)

@@ -88,7 +88,6 @@ def test_errors_have_our_names(fake: FakeCupy, error: Exception, expected: Any) 
     ):
         raise error
     assert caught.value.__cause__ is error
-    assert caught.value.exit_code == 6
     assert caught.value.hint
     assert "\n" not in str(caught.value)
 
