@@ -18,7 +18,6 @@ pytest.importorskip("aiortc")
 from allaprima.bench import chromium
 from allaprima.bench.callers import PageCaller
 from allaprima.bench.timecode import RATE, Seen, Sighting, camera_pictures
-from allaprima.realtime.live.broadcast import IDLE
 from allaprima.realtime.live.stream import Stream
 
 from .browsing import SIZE, only
@@ -60,6 +59,10 @@ SWAP = """(count, every, keys) => {
 def moving_camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A landscape that moves in every picture, each with its number."""
     return chromium.write_camera(tmp_path_factory.mktemp("camera") / "moving.y4m", camera_pictures(SIZE), RATE)
+
+
+REPEATS = 2
+"""Times in a row that a picture may be shown again: where nothing newer came on a busy machine."""
 
 
 def arrivals(seen: Seen, swaps: list[tuple[float, str]]) -> list[int]:
@@ -118,7 +121,9 @@ def test_swaps_show_at_once_and_no_picture_is_black_or_frozen(
         )
         assert seen.readable > 0.5
         assert seen.black() == 0
-        assert seen.frozen() <= sum(gap > 0.9 * IDLE for gap in gaps), "shown again only where nothing newer came"
+        again = [after.same(before) for before, after in itertools.pairwise(seen.screen)]
+        stands = max(len(list(run)) for same, run in itertools.groupby(again) if same) if any(again) else 0
+        assert stands <= REPEATS, "a page that is busy may show a picture once more, no longer"
         assert max(gaps) < STANDSTILL
         late = [(index, count) for index, count in enumerate(waited) if count > AT_MOST]
         assert late == []
