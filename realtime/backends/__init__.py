@@ -4,6 +4,7 @@ Arrays are opaque outside their backend: a `Picture` or a `Motion` is only ever 
 """
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -120,7 +121,8 @@ def open_backend(name: str, size: tuple[int, int], color: Color, transfers: Tran
         except BackendUnavailable as error:
             if name == "cuda":
                 raise
-            _log.info("the CPU paints: %s", error)
+            level = logging.INFO if "cupy" in sys.modules else logging.DEBUG  # who has no CuPy expects no card
+            _log.log(level, "the CPU paints: %s", error)
     try:
         from allaprima.realtime.backends.cpu import CpuBackend
     except ImportError as error:

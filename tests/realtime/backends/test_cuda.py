@@ -1,6 +1,7 @@
 """The cuda backend on the emulator, against the CPU's; its figures and its failures."""
 
 import logging
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allaprima.realtime.backends import cuda, cuda_step, nets, open_backend
+from allaprima.realtime.backends import cuda, cuda_device, cuda_step, nets, open_backend
 from allaprima.realtime.backends.cuda import CudaBackend
 from allaprima.realtime.backends.layout import Layout
 from allaprima.realtime.bundle import Bundle
@@ -248,6 +249,20 @@ def test_auto_takes_the_cpu_and_says_why(fake: FakeCupy, caplog: pytest.LogCaptu
     with pytest.raises(BackendUnavailable, match="no CUDA-capable device"):
         open_backend("cuda", SIZE, COLOR)
     assert not fake.allocations, "nothing was opened"
+
+
+def test_without_cupy_nothing_is_said_of_cards(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(cuda_device, "cupy", absent)
+    with caplog.at_level(logging.INFO):
+        assert open_backend("auto", SIZE, COLOR).name == "cpu"
+    assert not caplog.text
+
+
+def absent() -> Any:
+    raise ImportError("no CuPy here")
 
 
 # ---- better nets, when they are there ----
