@@ -19,7 +19,7 @@ from allaprima.bench.chromium import Page
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.live.jobs import Trainer
 
-from .browsing import LIVE, brightness, notice, only, pick, start, until, until_free
+from .browsing import LIVE, notice, only, pick, start, until, until_free
 
 pytestmark = pytest.mark.skipif(driver.BINARY is None, reason="there is no Chromium on this machine")
 
@@ -202,8 +202,8 @@ def test_a_server_that_comes_back_finds_the_page_and_its_settings(live: Callable
             async with live(real=True, port=port) as client:
                 await page.wait(LIVE, 30)
                 assert (only(client).state.style, only(client).state.strength) == ("dark", 0.95)
-                assert await brightness(page) < 100
-                assert await page.evaluate("document.querySelector('#notice').hidden")
+                await until(page, lambda value: value < 100)  # it may fade in, or begin late on a busy machine
+                await page.wait("document.querySelector('#notice').hidden")
                 await page.click("#stop")
                 await until_free(client)
 
