@@ -118,7 +118,7 @@ export class Steering extends EventTarget {
   #take(state) {
     if (this.#fresh) {
       this.#fresh = false;
-      if (this.#own && JSON.stringify(this.wanted) !== this.#asked) return this.#repeat();
+      if (this.#own && JSON.stringify(this.wanted) !== this.#asked) return this.#repeat(state);
     }
     if (state.revision < this.#revision) return;
     this.#revision = state.revision;
@@ -127,11 +127,11 @@ export class Steering extends EventTarget {
     this.#tell('state', state);
   }
 
-  /** What was chosen while the stream was being opened. */
-  #repeat() {
+  /** What was chosen while the stream, now in this state, was being opened. */
+  #repeat(state) {
     const { transition, ...rest } = this.wanted;
     this.#send({ ...rest, transition: 0 });
-    this.#send({ transition: transition ?? 1 });
+    this.#send({ transition: transition ?? state.transition });
   }
 
   #complain(message, hint) {
