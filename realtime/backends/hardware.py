@@ -97,7 +97,7 @@ class Hardware:
                 _enter()
             context = twin(video, codec, way)
             context.open()
-        except (FFmpegError, OSError, NotImplementedError, ValueError, BackendError) as error:
+        except (FFmpegError, OSError, ValueError, BackendError) as error:
             raise Refused(f"the hardware decoder of {name} does not open ({_words(error)})") from error
         return context
 
@@ -237,7 +237,7 @@ def twin(video: Any, codec: Codec, way: HWAccel | None) -> Any:
     """A decoder as the container made it for ``video``, not opened yet: one that no container has touched."""
     context: Any = av.CodecContext.create(codec, "r", hwaccel=way)
     if way is not None and not context.is_hwaccel:
-        raise NotImplementedError("no way to the card")
+        raise Refused(f"the hardware decoder of {codec.canonical_name} has no way to the card")
     given = video.codec_context
     if given.extradata:
         context.extradata = given.extradata

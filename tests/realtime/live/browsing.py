@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from allaprima.bench.chromium import Browser, Page, PageError
@@ -41,6 +42,12 @@ async def start(browser: Browser, client: Any, query: str = "") -> Page:
 
 def pick(name: str) -> str:
     return f"#tiles [data-name={name}]"
+
+
+def write_picture(path: Path) -> None:
+    """A PNG of 64x64 pixels that a user may train a style from."""
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    assert cv2.imwrite(str(path), pixels)
 
 
 async def brightness(page: Page) -> float:

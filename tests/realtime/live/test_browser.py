@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 
 pytest.importorskip("aiohttp")
@@ -16,7 +15,7 @@ from allaprima.bench import chromium as driver
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.live.jobs import Trainer
 
-from .browsing import LIVE, SIZE, downloaded, notice, only, pick, start, until, until_free
+from .browsing import LIVE, SIZE, downloaded, notice, only, pick, start, until, until_free, write_picture
 
 pytestmark = pytest.mark.skipif(driver.BINARY is None, reason="there is no Chromium on this machine")
 
@@ -138,12 +137,7 @@ def test_it_reconnects_with_its_settings_and_says_what_is_wrong(visit: Any) -> N
 def test_films_are_saved_and_pictures_become_styles(visit: Any, tmp_path: Path, tiny_bundle: Path) -> None:
     script, picture = tmp_path / "trainer.py", tmp_path / "My painting (1).png"
     script.write_text(REPORT)
-    with av.open(str(picture), "w", format="image2") as file:
-        stream = file.add_stream("png", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "rgb24"
-        pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-        file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        file.mux(stream.encode(None))
+    write_picture(picture)
 
     async def main() -> None:
         trainer = Trainer(Bundle(tiny_bundle), command=(sys.executable, str(script)))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 
 pytest.importorskip("aiohttp")
@@ -19,7 +18,7 @@ from allaprima.bench.chromium import Page
 from allaprima.realtime.bundle import Bundle
 from allaprima.realtime.live.jobs import Trainer
 
-from .browsing import LIVE, notice, only, pick, start, until, until_free
+from .browsing import LIVE, notice, only, pick, start, until, until_free, write_picture
 
 pytestmark = pytest.mark.skipif(driver.BINARY is None, reason="there is no Chromium on this machine")
 
@@ -110,12 +109,7 @@ def test_a_machine_without_a_camera_is_said(visit: Any) -> None:
 def test_a_dropped_picture_becomes_a_style_that_can_be_chosen(visit: Any, own_bundle: Path, tmp_path: Path) -> None:
     script, picture = tmp_path / "trainer.py", tmp_path / "Hokusai's sea.png"
     script.write_text(TRAIN)
-    with av.open(str(picture), "w", format="image2") as file:
-        stream = file.add_stream("png", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "rgb24"
-        pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-        file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        file.mux(stream.encode(None))
+    write_picture(picture)
 
     async def main() -> None:
         trainer = Trainer(Bundle(own_bundle), command=(sys.executable, str(script)))
