@@ -41,6 +41,14 @@ def serve(
     ] = None,
     transition: Annotated[float, typer.Option(min=0, max=60, help="Seconds of a cross-fade between styles.")] = 1.0,
     max_sessions: Annotated[int, typer.Option(min=1, help="Streams at a time; more are told to come back.")] = 8,
+    fps: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Most frames a second of each stream. Not set: as many as come."),
+    ] = None,
+    max_latency: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="A frame older than this is dropped before it is painted. Not set: none."),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificate (PEM): other machines' cameras need https.")
     ] = None,
@@ -104,6 +112,8 @@ def serve(
         transition=transition,
         bundle=bundle,
         max_sessions=max_sessions,
+        fps=fps,
+        max_latency=max_latency,
         tls_cert=tls_cert,
         tls_key=tls_key,
         tls_self_signed=tls_self_signed,

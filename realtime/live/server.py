@@ -177,6 +177,8 @@ def _streams(settings: Settings, bundle: Bundle) -> "Callable[[str], Stream]":
             strength=settings.strength,
             steadiness=settings.steadiness,
             transition=settings.transition,
+            fps=settings.fps,
+            max_latency=settings.max_latency,
         )
 
     return make

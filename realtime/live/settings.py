@@ -1,5 +1,6 @@
 """What a server is started with."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from allaprima.realtime.errors import ConfigError
 from allaprima.realtime.live.auth import is_loopback
 from allaprima.realtime.live.ice import IceServer
 from allaprima.realtime.live.limits import Limits
+from allaprima.realtime.pacing import FASTEST, SLOWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,10 @@ class Settings:
     transition: float = 1.0
     bundle: Path | None = None
     max_sessions: int = 8
+    fps: float | None = None
+    """Most frames a second of each stream; None: as many as come."""
+    max_latency: float | None = None
+    """Seconds after which a frame is too old to be painted; None: never."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_self_signed: bool = False
@@ -49,6 +55,10 @@ class Settings:
                 raise ConfigError(f"{name} must be of printable ASCII characters, without spaces")
         if self.guest_token and (not self.token or self.guest_token == self.token):
             raise ConfigError("--guest-token needs a --token beside it, and another one")
+        if self.fps is not None and not SLOWEST <= self.fps <= FASTEST:
+            raise ConfigError(f"--fps must be between {SLOWEST} and {FASTEST}, not {self.fps:g}")
+        if self.max_latency is not None and not 0 < self.max_latency < math.inf:
+            raise ConfigError(f"--max-latency must be above 0, not {self.max_latency:g}", "Seconds, for example 0.2.")
         if self.tls_self_signed and self.tls_cert:
             raise ConfigError("--tls-self-signed makes a certificate, --tls-cert names one", "Give one of them.")
         if self.tls_key and not self.tls_cert:

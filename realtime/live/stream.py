@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from allaprima.realtime.bundle import Bundle
@@ -21,6 +22,7 @@ from allaprima.realtime.live.meters import Meter
 from allaprima.realtime.live.view import View
 from allaprima.realtime.mailbox import Closed, Mailbox, OnFull
 from allaprima.realtime.metrics import Stages
+from allaprima.realtime.pacing import Thinning
 from allaprima.realtime.stylebank import Mix, Style
 from allaprima.realtime.stylizer import Stylizer
 
@@ -50,7 +52,8 @@ class Stream:
     very frame on the input goes through unpainted, `stats` tells why, and painting is tried again after a pause.
 
     Where the machine is too slow for the rate of what comes, less effort goes into a frame (`Ladder`), unless
-    ``governed`` is False.  A frame that is older than ``max_latency`` seconds is dropped before it is painted.
+    ``governed`` is False.  Of what comes no more than ``fps`` frames a second are taken, evenly; one that is older than
+    ``max_latency`` seconds is dropped before it is painted.
     """
 
     def __init__(
@@ -62,11 +65,13 @@ class Stream:
         strength: float | None = None,
         steadiness: float | None = None,
         transition: float = 1.0,
+        fps: float | None = None,
         max_latency: float | None = None,
         governed: bool = True,
     ) -> None:
         self.name = name
-        self._ladder = Ladder(max_latency=max_latency, name=name)
+        self._ladder = Ladder(fps, max_latency, name)
+        self._thinning = None if fps is None else Thinning(Fraction(str(fps)))
         self._governed, self._max_latency = governed, max_latency
         self._stylizer = Stylizer(style, bundle=bundle, strength=strength, steadiness=steadiness)
         self.stages: Stages = self._stylizer.stages
@@ -92,6 +97,8 @@ class Stream:
 
     def put(self, frame: Frame) -> None:
         """Paint this frame next; one that was still waiting is dropped.  Never blocks; silent after `close`."""
+        if self._thinning is not None and not self._thinning.keeps(frame):
+            return
         self._in.add()
         with contextlib.suppress(Closed):
             self._inbox.put(frame)

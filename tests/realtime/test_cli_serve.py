@@ -57,7 +57,7 @@ def page_of(process):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_told_to_stop(start, number):
-    process = start("--port", 0, "--style", "blue")
+    process = start("--port", 0, "--style", "blue", "--fps", 25, "--max-latency", 0.3)
     page = page_of(process)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page)
     assert b"<html" in get(page).lower()
@@ -151,6 +151,8 @@ def test_a_port_in_use(capsys, tiny_bundle):
         (["--host", "256.0.0.1", "--token", "x"], 2, "cannot listen on 256.0.0.1"),
         (["--strength", "2"], 2, "strength"),
         (["--max-sessions", "0"], 2, "max-sessions"),
+        (["--fps", "0"], 2, "--fps must be between 1 and 240, not 0"),
+        (["--max-latency", "0"], 2, "--max-latency must be above 0, not 0"),
         (["--port", "70000"], 2, "port"),
     ],
 )

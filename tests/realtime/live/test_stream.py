@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -232,6 +233,18 @@ def test_a_frame_that_is_too_old_is_dropped_before_it_is_painted(make: Make, tin
     assert (stream.stats().frames_painted, stream.stats().dropped) == (1, 1)
     with pytest.raises(ConfigError, match="latency"):
         make(max_latency=0)
+
+
+def test_of_what_comes_too_fast_for_the_stream_only_its_share_is_taken(make: Make, tiny: ModuleType) -> None:
+    stream = make(style="bright", fps=10)
+    watch = Watch(stream)
+    shown = []
+    for index in range(12):  # 30 frames a second of the source's time
+        stream.put(replace(tiny.flat(100, index=index), pts=index, time_base=Fraction(1, 30)))
+        if index % 3 == 0:
+            shown.append(watch.frame().index)
+    assert shown == [0, 3, 6, 9]
+    assert (stream.stats().frames_in, stream.stats().dropped) == (4, 0)
 
 
 class Broken:
