@@ -24,7 +24,7 @@ SLOWLY = """
 import time
 from allaprima.realtime.stylizer import Stylizer
 finish = Stylizer.finish
-Stylizer.finish = lambda self, rendered: (time.sleep(0.008), finish(self, rendered))[1]
+Stylizer.finish = lambda self, rendered: (time.sleep(0.016), finish(self, rendered))[1]
 """
 CRAMPED = """
 import resource
@@ -92,7 +92,7 @@ def test_a_film_that_is_killed_goes_on_and_is_the_film_of_one_run(
         known = parts_of(out)
         process = start(given, out, "--resume")
         own = lambda known=known: iter(part for part in parts_of(out) if part not in known)  # noqa: E731
-        wait_for(own, numbers.randrange(12_000, 45_000), process)
+        wait_for(own, numbers.randrange(12_000, 30_000), process)
         time.sleep(numbers.random() / 3)
         process.send_signal(number)
         code, _ = end(process)
