@@ -12,7 +12,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +24,7 @@ import typer
 from allaprima.bench import table
 from allaprima.bench.outside import Camera, Receiver, scenes
 from allaprima.bench.results import OtherLoad, describe_machine, versions, write_json
-from allaprima.bench.soaked import MEMORY_BAR, Sample, Soaked, Windows, look
+from allaprima.bench.soaked import CROWDED, MEMORY_BAR, Sample, Soaked, Windows, look
 from allaprima.realtime.backends import FULL
 from allaprima.realtime.config import parse_size
 from allaprima.realtime.frame import Frame
@@ -81,6 +81,7 @@ class Conductor(threading.Thread):
         self._numbers = random.Random(1)
         self._styles = stylizer.bank.names()
         self._returns = 0
+        self._sampled = 0.0
 
     def open_again(self, request: Request) -> Camera:
         """The camera after it was lost: of another size, and of another rate."""
@@ -91,31 +92,35 @@ class Conductor(threading.Thread):
 
     def run(self) -> None:
         began = time.monotonic()
-        sampled, dropped = began, 0
+        self._sampled, dropped = began, 0
         for number, kind in enumerate(itertools.cycle(WINDOWS)):
             if kind == "settling":
                 self._calm()
             self.windows.kind, self.windows.since = kind, time.perf_counter()
-            end = time.monotonic() + self._plan.window
             acts = iter(self._rough(number // len(WINDOWS))) if kind == "rough" else iter(())
-            while (now := time.monotonic()) < end and not self.stop.is_set():
-                if now - began >= self._plan.seconds:
-                    self.stop.set()
-                if now >= sampled:
-                    sampled += self._plan.every
-                    self.samples.append(look(began, self._stylizer.flicker.now))
-                if kind == "swaps":
-                    self._stylizer.set_style(self._other())
-                    self.windows.swaps += 1
-                else:
-                    next(acts, lambda: None)()
-                self.stop.wait(SWAP_SECONDS)
+            with OtherLoad() as other:
+                self._window(began, acts)
             if self.progress is not None:
                 now_dropped = self.progress.dropped_in + self.progress.dropped_out
-                self.windows.dropped[kind] = self.windows.dropped.get(kind, 0) + now_dropped - dropped
+                self.windows.end(now_dropped - dropped, other.cores)
                 dropped = now_dropped
             if self.stop.is_set():
                 return
+
+    def _window(self, began: float, acts: Iterator[Callable[[], None]]) -> None:
+        end = time.monotonic() + self._plan.window
+        while (now := time.monotonic()) < end and not self.stop.is_set():
+            if now - began >= self._plan.seconds:
+                self.stop.set()
+            if now >= self._sampled:
+                self._sampled += self._plan.every
+                self.samples.append(look(began, self._stylizer.flicker.now))
+            if self.windows.kind == "swaps":
+                self._stylizer.set_style(self._other())
+                self.windows.swaps += 1
+            else:
+                next(acts, lambda: None)()
+            self.stop.wait(SWAP_SECONDS)
 
     def _other(self) -> str:
         now = str(self._stylizer.style)
@@ -218,6 +223,13 @@ def show(soaked: Soaked) -> None:
         dropped = soaked.windows.dropped.get(kind, 0)
         rows.append((kind, str(each["frames"]), f"{each['p50'] or 0:.1f}", f"{each['p99'] or 0:.1f}", str(dropped)))
     table.plain("a frame in the engine", ("windows", "frames", "p50 ms", "p99 ms", "dropped"), rows)
+    windows = soaked.windows
+    if windows.calm and windows.crowded:
+        table.OUT.print(
+            f"In {windows.crowded} of {windows.calm + windows.crowded} timed windows other programs took more than "
+            f"{CROWDED:.0%} of the cores: the "
+            f"{windows.dropped_timed - windows.dropped_calm} frames dropped in them are not judged."
+        )
     rows = [(bar.what, f"{bar.measured:.2f}", str(bar)) for bar in soaked.bars]
     table.plain("", ("", "measured", "bar"), rows)
     table.OUT.print(

@@ -91,8 +91,10 @@ def _blocks(samples: Samples) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """A painted frame, or why there is none: in words, since the error itself would hold the engine that failed."""
+
     painted: Frame | None = None
-    error: Exception | None = None
+    problem: str = ""
 
 
 class _Painter:
@@ -130,7 +132,7 @@ class _Painter:
             try:
                 answer = _Answer(self._paint(frame))
             except Exception as error:  # noqa: BLE001 (a thread's main: told to who asked, and the stream goes on)
-                answer = _Answer(error=error)
+                answer = _Answer(problem=f"{type(error).__name__}: {error}")
             try:
                 self._answers.put(answer)
             except Closed:
@@ -180,14 +182,14 @@ class FailSafe:
         if painter is None:
             return self._pass(frame)
         answer = None if self._asked is None else self._answer(painter, 0)  # of an older frame: too late for that one
-        if self._asked is None and (answer is None or answer.error is None):
+        if self._asked is None and (answer is None or not answer.problem):
             self._asked = self._clock()
             painter.ask(frame)
             answer = self._answer(painter, self._patience())
         if answer is None:
             return self._wait_on(frame)
         if answer.painted is None:
-            self._stumble(f"{type(answer.error).__name__}: {answer.error}")
+            self._stumble(answer.problem)
             return self._pass(frame)
         if self.problem:
             self._tell("painting again")

@@ -223,6 +223,7 @@ class Stream:
         self._inbox.abandon()
         self._thread.join(PATIENCE)
         self._safe.close()
+        self._stylizer.renew()  # whoever still knows the stream (aiortc's connections are circles) keeps no nets
         for view in views:
             view.close()
 

@@ -1,5 +1,6 @@
 """``rtmp://``, ``rtsp://``, ``srt://``, ``udp://``, ``tcp://``, ``http://`` and ``whip:``: a live stream."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,8 @@ class NetworkSink:
             raise SinkError(f"cannot end the stream to {self._pipe.where}: {error.strerror}") from error
         finally:
             code = self._pipe.end()
+            with contextlib.suppress(SinkError, av.FFmpegError):  # told already
+                self._muxer.close()  # after the pipe: what a container thrown away still writes goes nowhere
         if exc_type is None and code:
             raise self._pipe.death()
 

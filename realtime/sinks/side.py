@@ -198,4 +198,5 @@ def own_decoder(stream: AudioStream) -> AudioCodecContext:
     if stream.time_base:
         # Without it the decoder drops priming samples and keeps their time.
         decoder.options = {"pkt_timebase": f"{stream.time_base.numerator}/{stream.time_base.denominator}"}
+    nowhere.close()
     return decoder

@@ -94,16 +94,16 @@ def _modes(size: tuple[int, int]) -> list[tuple[str, dict[str, str]]]:
 
 def _open(uri: str, device: str, size: tuple[int, int]) -> Any:
     _check(uri, device)
-    failed: list[str] = []
+    failed, code = list[str](), None
     for mode, options in _modes(size):
         try:
             return av.open(device, format=READER, options=options, timeout=TIMEOUT_SECONDS)
         except (FFmpegError, OSError, ValueError) as error:
             failed.append(f"{mode}: {reason(error)}")
-            last = error
-            if getattr(error, "errno", None) in FINAL:
+            code = getattr(error, "errno", None)
+            if code in FINAL:
                 break
-    raise _refused(uri, failed, last) from last
+    raise _refused(uri, failed, code)
 
 
 def _check(uri: str, device: str) -> None:
@@ -115,8 +115,7 @@ def _check(uri: str, device: str) -> None:
         raise _forbidden(uri)
 
 
-def _refused(uri: str, failed: list[str], error: Exception) -> SourceError:
-    code = getattr(error, "errno", None)
+def _refused(uri: str, failed: list[str], code: int | None) -> SourceError:
     if code == errno.EBUSY:
         return SourceError(f"cannot open {uri}: another program is using it", "Close that program first.")
     if code in (errno.EACCES, errno.EPERM):

@@ -127,14 +127,14 @@ def _open(file: Any, **wishes: Any) -> Any:
 
 def _open_first(name: str, ways: Mapping[str, Callable[[], Any]]) -> Any:
     """The container of the first way that works, or one error that names them all."""
-    failed: list[str] = []
+    failed, hint = list[str](), ""
     for how, attempt in ways.items():
         try:
             return attempt()
         except (FFmpegError, OSError, ValueError) as error:
             failed.append(f"{how}: {_why(error)}" if how else _why(error))
-            last = error
-    raise SourceError(f"cannot open {name}: {'; '.join(failed)}", _hint(last)) from last
+            hint = _hint(error)
+    raise SourceError(f"cannot open {name}: {'; '.join(failed)}", hint)
 
 
 def _why(error: Exception) -> str:

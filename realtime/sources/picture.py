@@ -7,7 +7,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from allaprima.realtime.frame import Color, Plane
@@ -38,7 +38,8 @@ class Turn:
 
         Angles between the quarters go to the nearest one.
         """
-        beside: Any = frame.side_data
+        container: Any = SideDataContainer  # its stub knows no argument
+        beside = container(frame)  # `frame.side_data` is kept by the frame that it keeps, until the collector comes
         if Type.DISPLAYMATRIX not in beside:
             return cls()
         a, b, _, c, d = np.frombuffer(beside[Type.DISPLAYMATRIX], np.int32)[:5].tolist()

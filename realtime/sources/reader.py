@@ -88,6 +88,7 @@ class MediaSource:
     ) -> None:
         self.stop()
         self._frames.close()
+        self._shots, self._packets = iter(()), iter(())  # half read they hold all of this, the decoder too
         self._given.container.close()
         if self._given.on_close is not None:
             self._given.on_close()

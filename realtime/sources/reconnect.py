@@ -96,7 +96,7 @@ class Reconnecting:
                     yield self._placed(frame)
                 return
             except SourceLost as error:
-                loss = error
+                loss = error.with_traceback(None)  # with it, it holds what was lost
             if self._stopped.is_set():
                 return
             self._wait_for(loss)

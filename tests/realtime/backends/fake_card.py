@@ -19,6 +19,7 @@ import pytest
 
 from allaprima.realtime.backends import hardware
 from allaprima.realtime.metrics import Transfers
+from allaprima.realtime.sources import picture
 from allaprima.realtime.sources.picture import view
 
 from ...kernels import fake_streams
@@ -227,5 +228,6 @@ def installed(order: Order | None = None, placement: Placement = "end") -> Itera
         patch.setitem(sys.modules, "cupy", card)
         patch.setattr(FakeArray, "__setitem__", _assign)
         patch.setattr(hardware, "CudaContext", Context)
+        patch.setattr(picture, "SideDataContainer", lambda frame: frame.side_data)
         patch.setattr(hardware, "av", SimpleNamespace(VideoFrame=Encoded, CodecContext=av.CodecContext))
         yield card
