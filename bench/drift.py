@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from allaprima.bench import clips
-from allaprima.bench.coherence import LUMA, Picture, low_passed_distance, sharpness_ratio
+from allaprima.bench.coherence import LUMA, Picture, fine_stripes, low_passed_distance, sharpness_ratio
 from allaprima.bench.footage import RATE, pictures
 from allaprima.bench.painted import check
 from allaprima.realtime.frame import Frame
@@ -33,6 +33,8 @@ class Moment:
     """Mean luma over that of per-frame painting, difference in 0..1."""
     distance: float
     """Low-passed, root mean square in 0..1."""
+    stripes: float
+    """Fine stripes on even places, ratio (`fine_stripes`)."""
 
     @classmethod
     def of(cls, second: int, shown: Sequence[Picture], alone: Sequence[Picture]) -> "Moment":
@@ -42,10 +44,12 @@ class Moment:
             sharpness=sharpness_ratio(shown, alone, half=True),
             brightness=float(np.mean([((a - b) @ LUMA).mean(dtype=np.float64) for a, b in together])),
             distance=float(np.mean([low_passed_distance(a, b) for a, b in together])),
+            stripes=fine_stripes(shown, alone),
         )
 
     def as_json(self) -> dict[str, Any]:
         figures = {"sharpness": self.sharpness, "brightness": self.brightness, "distance": self.distance}
+        figures |= {"stripes": self.stripes}
         return {"second": self.second} | {name: round(value, 5) for name, value in figures.items()}
 
 

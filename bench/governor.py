@@ -1,17 +1,15 @@
 """Holding the frame rate: what each step of the ladder costs and looks like, and a live run with and without it.
 
     python -m allaprima.bench.governor [--size 1280x720] [--rate 30] [--seconds 30] [--clips FOLDER]
-                                       [--sheet FILE.png] [--json FILE]
+                                       [--sheet FILE.png] [--no-live] [--json FILE]
 
-Every step paints the same frames, taking turns frame by frame, so that a slow minute hits all of them.
+Every step paints the same frames, taking turns frame by frame, so that a slow minute hits all of them.  With a folder
+of clips, means over those follow.
 """
 
-import itertools
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from statistics import fmean, median
 from types import TracebackType
@@ -22,6 +20,7 @@ import typer
 
 from allaprima.bench import footage as footages
 from allaprima.bench import stability, table
+from allaprima.bench.clock import Clock
 from allaprima.bench.coherence import e_warp, mean_sharpness
 from allaprima.bench.footage import Footage, Reel
 from allaprima.bench.results import OtherLoad, describe_machine, versions, write_json
@@ -30,7 +29,7 @@ from allaprima.demos import contact_sheet
 from allaprima.demos.contact_sheet import Tile
 from allaprima.realtime.backends import Effort, open_backend
 from allaprima.realtime.config import parse_size
-from allaprima.realtime.frame import Frame, StreamInfo
+from allaprima.realtime.frame import Frame
 from allaprima.realtime.governor import describe
 from allaprima.realtime.ladder import Ladder
 from allaprima.realtime.pipeline import Manner, Progress, run
@@ -109,6 +108,20 @@ def _ratio(errors: Sequence[Sequence[float | None]]) -> float | None:
     return (above / below) ** 0.5 if below else None
 
 
+def means(rungs: Sequence[Sequence[Rung]]) -> list[Rung]:
+    """Over pieces of footage, step by step; milliseconds too, though sizes may differ: only their ratio says much."""
+    return [
+        Rung(
+            some[0].effort,
+            fmean(each.milliseconds for each in some),
+            fmean(each.flicker for each in some),
+            None if any(each.carried is None for each in some) else fmean(each.carried or 0.0 for each in some),
+            fmean(each.sharpness for each in some),
+        )
+        for some in zip(*rungs, strict=True)
+    ]
+
+
 def sheet(rungs: Sequence[Rung], reels: Sequence[Reel], title: str) -> Any:
     """A row of pictures for each rung, from the middle of the footage."""
     first = max(0, len(reels[0]) // 2 - SHOWN_FRAMES // 2)
@@ -120,40 +133,6 @@ def sheet(rungs: Sequence[Rung], reels: Sequence[Reel], title: str) -> Any:
 
 
 # ---- a live run ----
-
-
-class Clock:
-    """A live source: given frames forth and back, each at its time, for so many seconds."""
-
-    lost = 0
-
-    def __init__(self, frames: Sequence[Frame], rate: int, seconds: float) -> None:
-        self.notes: list[str] = []
-        self.info = StreamInfo("clock", frames[0].size, Fraction(1, rate), Fraction(rate), True, frames[0].color)
-        self._frames = itertools.cycle([*frames, *frames[-2:0:-1]])
-        self._count = round(seconds * rate)
-        self._stopped = threading.Event()
-
-    def __enter__(self) -> "Clock":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def __iter__(self) -> Iterator[Frame]:
-        began, tick = time.monotonic(), self.info.time_base
-        for index, frame in zip(range(self._count), self._frames, strict=False):
-            self._stopped.wait(began + index * float(tick) - time.monotonic())
-            if self._stopped.is_set():
-                return
-            yield Frame(
-                frame.planes, frame.size, index, tick, index, frame.color, captured=time.monotonic(), duration=1
-            )
 
 
 @dataclass(slots=True)
@@ -231,6 +210,8 @@ def show(rungs: dict[str, list[Rung]], runs: dict[str, Live]) -> None:
             numbers = (f"{rung.milliseconds:.1f}", f"{rung.milliseconds / some[0].milliseconds:.2f}")
             rows.append((describe(rung.effort), *numbers, f"{rung.flicker:.2f}", carried, f"{rung.sharpness:.2f}"))
         table.plain(name, ("step", "ms a frame", "of full", "flicker", "of carried", "sharpness"), rows)
+    if not runs:
+        return
     rows = [
         (
             name,
@@ -256,6 +237,7 @@ def main(
     frames: Annotated[int, typer.Option(min=12, help="Frames that each step paints.")] = 30,
     clips: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also these clips, for the steps.")] = None,
     sheet_: Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Pictures of each step, PNG.")] = None,
+    live_: Annotated[bool, typer.Option("--live/--no-live", help="Also the live runs.")] = True,
     as_json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="- is stdout.")] = None,
 ) -> None:
     """Measure the steps of the ladder, and a live run with and without the governor."""
@@ -271,8 +253,10 @@ def main(
         rungs[each.name], reels = climb(each, efforts)
         if sheet_ is not None and each is scene:
             contact_sheet.write(sheet_, sheet(rungs[each.name], reels, f"{each.name} {size}: the steps of the ladder"))
+    if clips is not None and len(some) > 1:
+        rungs["mean of the clips"] = means([rungs[each.name] for each in some[1:]])
     runs = {}
-    for name, ladder in (("without", None), ("with", Ladder())):
+    for name, ladder in (("without", None), ("with", Ladder())) if live_ else ():
         table.note(f"live at {rate} frames a second, {name} the governor")
         runs[name] = live(scene.frames, rate, seconds, ladder)
     report = {

@@ -17,7 +17,7 @@ from allaprima.kernels.color import from_rgb, to_rgb
 from allaprima.kernels.confidence import confidence
 from allaprima.kernels.cuda import cupy
 from allaprima.kernels.flow import Dis
-from allaprima.kernels.follow import believe, follow
+from allaprima.kernels.follow import believe, ease, easing, follow
 from allaprima.kernels.frame import gray, present, temper
 from allaprima.kernels.lut3d import lut3d
 from allaprima.kernels.meter import Flicker, Health
@@ -276,7 +276,7 @@ def _(inputs: Inputs, s: Sizes) -> Call:
     return lambda stream: confidence(backward, forward, before, now, out=out, stream=stream)
 
 
-@case("warp and hold", lambda s: (45 * s.area + 252 * s.small_area, 220 * s.area + 600 * s.small_area, 8), GLUE)
+@case("warp and hold", lambda s: (51 * s.area + 268 * s.small_area, 240 * s.area + 600 * s.small_area, 9), GLUE)
 def _(inputs: Inputs, s: Sizes) -> Call:
     width, height = s.small
     op, weight = Temporal(s.padded, s.small), inputs.random((1,), "float32")
@@ -292,6 +292,22 @@ def _(inputs: Inputs, s: Sizes) -> Call:
     step, before = ((inputs.flow(s.small), inputs.random((height, width), "float32")) for _ in range(2))
     mean, out = inputs.random((1,), "float32", 0.5), (inputs.flow(s.small), inputs.empty((height, width), "float32"))
     return lambda stream: follow(step, before, mean, 0.0, out=out, stream=stream)
+
+
+@case("easing", lambda s: (20 * s.small_area, 12 * s.small_area, 1))
+def _(inputs: Inputs, s: Sizes) -> Call:
+    width, height = s.small
+    trust, one = inputs.random((height, width), "float32"), inputs.random((1,), "float32")
+    differences, out = inputs.random((3, height, width), "float32", 60), inputs.empty((height, width), "float32")
+    return lambda stream: easing(trust, differences, one, 0.0, one, out=out, stream=stream)
+
+
+@case("ease", lambda s: (8 * s.area + 4 * s.small_area, 20 * s.area, 1), memory_bound=True)
+def _(inputs: Inputs, s: Sizes) -> Call:
+    (width, height), (small_width, small_height) = s.padded, s.small
+    held, carried = (inputs.random((height, width), "float32", 255) for _ in range(2))
+    share = inputs.random((small_height, small_width), "float32")
+    return lambda stream: ease(held, carried, share, stream=stream)
 
 
 @case("believe a motion", lambda s: (60 * s.small_area, 10 * s.small_area, 1))

@@ -21,6 +21,7 @@ from allaprima.bench.coherence import (
     disoccluded,
     distance,
     e_warp,
+    fine_stripes,
     frames_to_recover,
     ghosting,
     lag,
@@ -49,6 +50,8 @@ SETTLE_FRAMES = 10
 """Frames after which shimmer is measured: history has filled."""
 RECOVERED = 2 / 255
 """Root mean square up to which a picture counts as free of the shot before."""
+STRIPE_FRAMES = 6
+"""Frames of the second half of each piece of footage in which fine stripes are looked for: they take time to grow."""
 STYLE_FRAMES = 3
 """Frames of each piece of footage whose style loss is measured."""
 STRIP_MOMENTS, STRIP_GAIN = 4, 4.0
@@ -120,6 +123,7 @@ def measure(footage: Footage, plan: Plan, shown: dict[str, Reel] | None = None) 
         sharpness=_sharpness(shown[ALONE], steadied),
         distance={name: _distance(reel, shown[ALONE]) for name, reel in steadied.items()},
         stale={},
+        stripes=_stripes(shown[ALONE], steadied),
         counted=not footage.pan,
         strip=strip(shown, footage),
     )
@@ -145,6 +149,12 @@ def _sharpness(alone: Reel, steadied: dict[str, Reel]) -> dict[str, ByColumn]:
         reference = mean_sharpness(alone, half)
         found[size] = {name: ratio(mean_sharpness(reel, half), reference) for name, reel in steadied.items()}
     return found
+
+
+def _stripes(alone: Reel, steadied: dict[str, Reel]) -> ByColumn:
+    late = evenly(range(len(alone) // 2, len(alone)), STRIPE_FRAMES)
+    reference = [alone[t] for t in late]
+    return {name: fine_stripes([reel[t] for t in late], reference) for name, reel in steadied.items()}
 
 
 def _distance(reel: Reel, alone: Reel) -> float:

@@ -15,6 +15,7 @@ FLICKER, FLICKER_BAR = "flicker over per frame, mean", 0.5
 SHARP, SHARP_BAR = "sharpness at half size, mean", 0.95
 LEAST_SHARP, LEAST_SHARP_BAR = "sharpness at half size, least", 0.85
 STYLE, STYLE_BAR = "style loss over per frame, mean", 1.05
+STRIPES, STRIPES_BAR = "fine stripes on even places, most", 1.1
 DRIFT, DRIFT_BAR = "drift, largest (%)", 2.0
 RECOVERY, RECOVERY_BAR = "recovered from a cut after (frames)", 1
 NEVER = -1
@@ -37,6 +38,8 @@ class Steadiness:
     """Root mean square to per-frame painting."""
     stale: ByColumn
     """The same, low-passed: `coherence.ghosting` over all pixels."""
+    stripes: ByColumn
+    """Against per-frame painting, on even places: `coherence.fine_stripes`."""
     ghosting: ByColumn | None = None
     """Inside disoccluded pixels; None where nothing comes out from behind something."""
     shimmer: ByColumn | None = None
@@ -67,6 +70,7 @@ class Steadiness:
             "sharpness_ratio": {size: figures(values) for size, values in self.sharpness.items()},
             "distance_to_per_frame": figures(self.distance),
             "stale": figures(self.stale),
+            "fine_stripes": figures(self.stripes),
         }
         for name in ("ghosting", "shimmer", "lag", "style_loss"):
             if (values := getattr(self, name)) is not None:
@@ -109,7 +113,7 @@ class Found:
         return [name for name in self.columns if name not in (INPUT, ALONE)]
 
     def means(self, column: str) -> ByColumn:
-        """Over all footage that has a figure, but for the pan; of recovery the worst; of lag that of the pan."""
+        """Over all footage that has a figure, but for the pan; of recovery and stripes the worst; lag is the pan's."""
         counted = [each for each in self.footage if each.counted]
         halves = [each.sharpness["half"][column] for each in counted]
         found: dict[str, Iterable[float | None]] = {
@@ -119,6 +123,7 @@ class Found:
             "style_loss": [each.style_ratio(column) for each in counted],
             "ghosting": [each.ghosting and each.ghosting[column] for each in counted],
             "stale": [each.stale[column] for each in counted],
+            "stripes": [max((each.stripes[column] for each in counted), default=None)],
             "shimmer": [each.shimmer and ratio(each.shimmer[column], each.shimmer[ALONE]) for each in counted],
             "recovery": [max(self._recoveries(column), default=None)],
             "lag": [each.lag and each.lag[column] for each in self.footage],
@@ -141,6 +146,7 @@ class Found:
             ("sharpness", SHARP, SHARP_BAR, True, ""),
             ("least_sharpness", LEAST_SHARP, LEAST_SHARP_BAR, True, ""),
             ("style_loss", STYLE, STYLE_BAR, False, ""),
+            ("stripes", STRIPES, STRIPES_BAR, False, ""),
             ("drift", DRIFT, DRIFT_BAR, False, " %"),
             ("recovery", RECOVERY, RECOVERY_BAR, False, " frames"),
         )
@@ -183,10 +189,13 @@ def show(found: Found) -> None:
     _lines(found)
     if found.drift:
         rows = [
-            (str(each.second), f"{each.sharpness:.3f}", f"{each.brightness:+.4f}", f"{each.distance:.4f}")
+            (
+                str(each.second),
+                *(f"{each.sharpness:.3f}", f"{each.brightness:+.4f}", f"{each.distance:.4f}", f"{each.stripes:.3f}"),
+            )
             for each in found.drift
         ]
-        table.plain("drift, one second repeated", ("second", "at half", "brighter", "low-passed"), rows)
+        table.plain("drift, one second repeated", ("second", "at half", "brighter", "low-passed", "stripes"), rows)
     rows = [(bar.what, table.number(bar.measured), str(bar)) for bar in found.bars()]
     table.plain(f"{DEFAULT}: what was promised", ("", "measured", "bar"), rows)
 
@@ -228,13 +237,13 @@ def _by_footage(found: Found) -> None:
 
 def _by_column(found: Found) -> None:
     names = {"flicker": "flicker", "sharpness": "at half", "least_sharpness": "least", "style_loss": "style loss"}
-    names |= {name: name for name in ("ghosting", "stale", "shimmer", "recovery", "lag")}
+    names |= {name: name for name in ("ghosting", "stale", "stripes", "shimmer", "recovery", "lag")}
     rows = []
     for column in found.steadied:
         means = found.means(column)
         rows.append((column, *(table.number(means[name]) if name in means else "-" for name in names)))
     table.plain("means; flicker to style loss and shimmer over per frame's", ("", *names.values()), rows)
-    table.OUT.print("recovery in frames, the worst; lag in frames, on the pan, which no mean counts")
+    table.OUT.print("stripes and recovery (frames): the worst; lag in frames, on the pan, which no mean counts")
 
 
 def _lines(found: Found) -> None:

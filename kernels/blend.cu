@@ -3,7 +3,7 @@
 constexpr int THREADS = 256;
 constexpr int BLOCKS = 4;  // on a multiprocessor at once: at most 64 registers, half of its threads at work
 constexpr int EACH = 4;    // pixels of a thread where there is little to do for one: more loads on their way at once
-constexpr float CRISP = 0.2f;
+constexpr float CRISP = 0.3f;
 
 // All planes of a pixel have the same weight; blockIdx.y is the plane.
 template <class T>
@@ -60,21 +60,42 @@ __device__ inline float4 enlarged(const float4* __restrict__ map, int width, con
     return sum;
 }
 
+// The level of luma, at half its size: what was decided, and what the gain adds to the history.  Only detail that is
+// left at this size is raised: finer stripes along the motion, which no warp wears off, would grow to a hatch.
+__global__ void __launch_bounds__(THREADS)
+raised(const float* __restrict__ history, int width, int height, const float4* __restrict__ decided, int small_width,
+       int small_height, float ratio_x, float ratio_y, float* __restrict__ out) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const Taps<BILINEAR> small_x((x + 0.5f) * ratio_x - 0.5f, small_width);
+    const Taps<BILINEAR> small_y((y + 0.5f) * ratio_y - 0.5f, small_height);
+    const float4 way = enlarged(decided, small_width, small_x, small_y);
+    const float* above = history + (size_t)4 * y * width + 2 * x;
+    const float* below = above + 2 * width;
+    const float mean = (above[0] + above[1] + below[0] + below[1]) / 4;
+    out[(size_t)y * width + x] = way.z + (way.y - 1) * mean;
+}
+
 // blockIdx.z is the plane.  `held` may be the history.  The ratios are of the small picture's sides to the large one's.
+// If it is leveled, the level at half the size stands for the one that was decided.
 template <class T>
 __global__ void __launch_bounds__(THREADS)
 hold(const T* __restrict__ fresh, const float* history, int width, int height, const float4* __restrict__ decided,
-     int small_width, int small_height, float ratio_x, float ratio_y, float low, float high, float* held,
-     T* __restrict__ shown) {
+     int small_width, int small_height, float ratio_x, float ratio_y, const float* __restrict__ level, int leveled,
+     float low, float high, float* held, T* __restrict__ shown) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const Taps<BILINEAR> small_x((x + 0.5f) * ratio_x - 0.5f, small_width);
     const Taps<BILINEAR> small_y((y + 0.5f) * ratio_y - 0.5f, small_height);
     decided += (size_t)blockIdx.z * small_width * small_height;
-    const float4 way = enlarged(decided, small_width, small_x, small_y);
+    float4 way = enlarged(decided, small_width, small_x, small_y);
     const size_t at = ((size_t)blockIdx.z * height + y) * width + x;
+    if (leveled) {
+        const Taps<BILINEAR> half_x(x / 2.f - 0.25f, width / 2), half_y(y / 2.f - 0.25f, height / 2);
+        way.z = sample(level, width / 2, half_x, half_y);
+    }
     const float now = load(fresh[at]);
-    const float value = fminf(fmaxf(now + way.x * (way.y * history[at] + way.z - now), low), high);
+    const float value = fminf(fmaxf(now + way.x * (history[at] + way.z - now), low), high);
     held[at] = value;
     store(shown + at, value);
 }

@@ -13,7 +13,7 @@ DECISIONS = 4
 
 MODULE = Module(
     "blend",
-    tuple(f"{kernel}<{TYPES[dtype]}>" for kernel in ("blend", "fetch", "hold", "crisp") for dtype in DTYPES),
+    ("raised", *(f"{kernel}<{TYPES[dtype]}>" for kernel in ("blend", "fetch", "hold", "crisp") for dtype in DTYPES)),
 )
 
 
@@ -58,30 +58,62 @@ def fetch(history: Array, flow: Array, *, out: Array | None = None, stream: Stre
     return out
 
 
+def raised(history: Array, decided: Array, *, out: Array | None = None, stream: Stream = None) -> Array:
+    """The level of luma at half its size, ``(H / 2, W / 2)`` float32: ``level + (gain - 1) history``.
+
+    ``history`` is luma ``(H, W)`` float32 in bytes, of even sides, fetched along the motion already, and here the mean
+    of 2 x 2 pixels: finer detail is not raised, or stripes along the motion, which no warp wears off, would grow to a
+    hatch.  ``decided`` is ``(h, w, 4)`` as `hold` takes it.  Raises TypeError and ValueError for arrays that do not
+    fit.
+    """
+    check("history", history, (None, None), np.float32)
+    check("decided", decided, (None, None, DECISIONS), np.float32)
+    (height, width), (small_height, small_width) = history.shape, decided.shape[:2]
+    if height % 2 or width % 2:
+        raise ValueError(f"history must have even sides, not {history.shape}")
+    height, width = height // 2, width // 2
+    out = output(out, (height, width), np.float32, stream)
+    MODULE.launch(
+        "raised",
+        blocks((width, height), BLOCK),
+        BLOCK,
+        (
+            *(history, *ints(width, height)),
+            *(decided, *ints(small_width, small_height), *floats(small_width / width, small_height / height)),
+            out,
+        ),
+        stream,
+    )
+    return out
+
+
 def hold(
     new: Array,
     history: Array,
     decided: Array,
     limits: tuple[float, float] = (0.0, 255.0),
     *,
+    level: Array | None = None,
     out: tuple[Array, Array] | None = None,
     stream: Stream = None,
 ) -> tuple[Array, Array]:
-    """``new + share (gain history + level - new)`` within ``limits``: as float32, and in the dtype of ``new``.
+    """``new + share (history + level - new)`` within ``limits``: as float32, and in the dtype of ``new``.
 
     The first is what the next frame has as its history: bytes would round away most of what is new.
 
     ``new`` is ``(H, W)`` or ``(c, H, W)`` uint8, float16 or float32, ``history`` float32 and fetched along the motion
     already, both in bytes (0..255).  ``decided`` is ``(h, w, 4)`` or ``(c, h, w, 4)`` float32, from
-    `allaprima.kernels.contrast.decide`: share, gain, level (and worn) in a smaller picture, enlarged bilinearly.
-    ``out`` is for both results; the first may be the history.  Raises TypeError and ValueError for arrays that do
-    not fit.
+    `allaprima.kernels.contrast.decide`: share and level (and others) in a smaller picture, enlarged bilinearly.
+    A ``level`` of its own, as `raised` gives it, stands for that of all planes.  ``out`` is for both results; the
+    first may be the history.  Raises TypeError and ValueError for arrays that do not fit.
     """
     channels, height, width = check_planes("new", new, *DTYPES)
     check("history", history, new.shape, np.float32)
     check("decided", decided, (*new.shape[:-2], None, None, DECISIONS), np.float32)
     held, shown = (None, None) if out is None else out
     held, shown = output(held, new.shape, np.float32, stream), output(shown, new.shape, new.dtype, stream)
+    if level is not None:
+        check("level", level, (height // 2, width // 2), np.float32)
     small_height, small_width = decided.shape[-3:-1]
     MODULE.launch(
         f"hold<{TYPES[new.dtype.name]}>",
@@ -90,7 +122,7 @@ def hold(
         (
             *(new, history, *ints(width, height)),
             *(decided, *ints(small_width, small_height), *floats(small_width / width, small_height / height)),
-            *(*floats(*limits), held, shown),
+            *(decided if level is None else level, *ints(level is not None), *floats(*limits), held, shown),
         ),
         stream,
     )
@@ -105,7 +137,7 @@ def crisp(
     out: Array | None = None,
     stream: Stream = None,
 ) -> Array:
-    """What is shown of a held plane: ``held + 0.2 worn (held - smoothed)`` within ``limits``.
+    """What is shown of a held plane: ``held + 0.3 worn (held - smoothed)`` within ``limits``.
 
     ``held`` is ``(H, W)`` float32 in bytes (0..255); smoothed is by the 3 x 3 binomial.  ``decided`` is
     ``(h, w, 4)`` float32, where worn is the last, in 0..1.  The result is uint8, or as ``out`` is, float16 or

@@ -151,7 +151,7 @@ smooth(const float* __restrict__ maps, int width, int height, float* __restrict_
 constexpr float UNLIKE = 600 / (255.f * 255.f);  // for differences in bytes
 constexpr float LIFT = 0.2f;   // share of what brightness and color are off that is made good in each frame
 constexpr float NOISE = 4.f;   // detail, in squared bytes, that is no stroke but rounding
-constexpr float STEP = 0.05f;  // most that contrast is changed by in one frame
+constexpr float STEP = 0.1f;   // most that contrast is changed by in one frame
 
 // For y, u and v: x is the share that is held, y the gain of contrast, z the level to add, w how worn it is.
 __global__ void __launch_bounds__(THREADS)

@@ -83,9 +83,9 @@ def decide(
 
     - share: ``weight (2 trust exp(-600 d) - 0.5)``, held in 0..1 before it is weighted; d is the sum of the squared
       differences of the planes (0..1).  Half trust is worst, the mean of two textures is a blur.
-    - gain, of luma: ``sqrt(a / b) (1 + (1 - weight) c / 2 a)``, held in 0.95..1.05, for the detail a of new, b of
+    - gain, of luma: ``sqrt(a / b) (1 + (1 - weight) c / 2 a)``, held in 0.9..1.1, for the detail a of new, b of
       history and c of their difference.  Any warp changes the contrast, and blending two textures loses some.
-    - level: a fifth of the plane's difference; for luma also what the gain takes from the smoothed history.
+    - level: a fifth of the plane's difference; for luma also what the gain adds to the smoothed history, taken off.
     - worn, of luma: the share of what moves; by less than a pixel of luma, as much less.
 
     Raises TypeError and ValueError for arrays that do not fit.

@@ -69,14 +69,13 @@ class Step:
 
 
 def describe(effort: Effort | None) -> str:
-    """The effort in a few words, after what saves most: "net at 3/4"."""
+    """The effort in a few words: "net at 3/4 every 2nd frame"; of the flow where that is all, or carries much."""
     if effort is None:
         return "pass-through"
-    if effort.every > 1:
-        return f"net every {ORDINALS.get(effort.every, f'{effort.every}th')} frame"
-    if effort.scale < 1:
-        return f"net at {Fraction(effort.scale).limit_denominator(16)}"
-    return "flow at half size" if effort.coarse else "full"
+    size = f" at {Fraction(effort.scale).limit_denominator(16)}" if effort.scale < 1 else ""
+    often = f" every {ORDINALS.get(effort.every, f'{effort.every}th')} frame" if effort.every > 1 else ""
+    rough = "flow at half size" if effort.coarse and (often or not size) else ""
+    return ", ".join(part for part in (f"net{size}{often}" if size or often else "", rough) if part) or "full"
 
 
 class Governor:

@@ -68,6 +68,7 @@ class Backend(Protocol):
         """``current``, held as ``previous`` was along the motion wherever it can be trusted.
 
         ``weight`` in 0..1 is the share of the history where trust is full: 0 leaves ``current`` as it is.
+        If ``previous`` was carried, what is shown goes half of the way to what is painted; the next goes all of it.
         """
 
     def carry(self, previous: Picture, current: Picture, motion: Motion) -> Picture:

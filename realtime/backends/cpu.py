@@ -18,13 +18,14 @@ from platformdirs import user_cache_dir
 
 from allaprima.kernels.reference.blend import blend, crisp, hold
 from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
-from allaprima.kernels.reference.contrast import gain
+from allaprima.kernels.reference.contrast import gain, halved, raised
 from allaprima.kernels.reference.flow import Dis
+from allaprima.kernels.reference.follow import ease, easing
 from allaprima.kernels.reference.meter import flicker
 from allaprima.kernels.reference.warp import parts, warp_parts
 from allaprima.realtime.backends import FULL, Effort
 from allaprima.realtime.backends.graph import Sizes, join
-from allaprima.realtime.backends.layout import EVEN, LOST, MARGIN, STRIDE, Layout, limits
+from allaprima.realtime.backends.layout import EVEN, LOST, MARGIN, Layout, limits
 from allaprima.realtime.bundle import REINSTALL, Bundle, Filters
 from allaprima.realtime.errors import BackendError, BackendUnavailable, BundleError
 from allaprima.realtime.frame import Color, Frame
@@ -70,7 +71,7 @@ class Canvas:
     """Where a picture of ``size`` ``(width, height)`` lies in planes that have a margin."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        width, height = (_padded(side) for side in size)
+        width, height = Layout(size).padded
         half = (height // 2, width // 2)
         self.shapes = ((height, width), half, half)
         self._insides = (size[::-1], *[(-(-size[1] // 2), -(-size[0] // 2))] * 2)
@@ -101,10 +102,12 @@ class CpuBackend:
         FULL,
         Effort(coarse=True),
         Effort(coarse=True, scale=0.75),
-        Effort(coarse=True, scale=0.5),
-        Effort(coarse=True, scale=0.5, every=2),
+        Effort(scale=0.75, every=2),
+        Effort(scale=0.5, every=2),
+        Effort(scale=0.5, every=3),
         Effort(coarse=True, scale=0.5, every=3),
     )
+    """What is carried goes by the flow alone, and flickers by what that is off: there only the last one is coarse."""
 
     def __init__(self, size: tuple[int, int], color: Color) -> None:
         self.size = size
@@ -149,21 +152,26 @@ class CpuBackend:
     def warp_blend(self, previous: Picture | None, current: Picture, motion: Motion, weight: float) -> Picture:
         if previous is None or weight == 0:
             return current
+        carried, last = previous.origin is not None, motion.confidence
         previous, motion = self._origin(previous, motion)
         news, olds = self._floats("new", current), previous.exact or self._floats("old", previous)
         histories = self._histories(olds, motion)
         smoothed = [self._smoothed(plane) for plane in histories]
         differences = [self._smoothed(new) - old for new, old in zip(news, smoothed, strict=True)]
-        share = np.float32(weight) * decided(motion.confidence, *(d / np.float32(255) for d in differences))
+        parted = [difference / np.float32(255) for difference in differences]
+        share = np.float32(weight) * decided(motion.confidence, *parted)
         shares = [self._enlarged(f"share {part}", share, plane) for part, plane in zip("yc", news[:2], strict=True)]
         levels = [np.float32(LIFT) * difference for difference in differences]
-        contrast = gain(news[0], histories[0], weight, self._small_size)
+        fresh, old = (halved(luma) for luma in (news[0], histories[0]))
+        contrast = gain(fresh, old, weight, self._small_size)
         levels[0] += smoothed[0] * (1 - contrast)  # the contrast is raised about the smoothed picture
+        levels[0] = raised(old, contrast, levels[0])
         large = [self._enlarged(f"level {part}", *pair) for part, *pair in zip("yuv", levels, news, strict=True)]
-        raised = self._enlarged("contrast", contrast, news[0])
-        y = hold(news[0], histories[0], shares[0], large[0], raised, self._luma_limits)
-        u, v = (hold(news[i], histories[i], shares[1], large[i], limits=self._chroma_limits) for i in (1, 2))
-        return replace(current, planes=self._shown((y, u, v), share, motion), exact=(y, u, v))
+        y = hold(news[0], histories[0], shares[0], large[0], self._luma_limits)
+        u, v = (hold(news[i], histories[i], shares[1], large[i], self._chroma_limits) for i in (1, 2))
+        eased = carried and motion.confidence.mean() >= LOST
+        shown = self._eased((y, u, v), histories, easing(last, *parted)) if eased else (y, u, v)
+        return replace(current, planes=self._shown(shown, share, motion), exact=(y, u, v))
 
     def carry(self, previous: Picture, current: Picture, motion: Motion) -> Picture:
         if motion.confidence.mean() < LOST:
@@ -178,10 +186,7 @@ class CpuBackend:
         return replace(current, planes=self._shown((y, u, v), motion.confidence, motion), origin=(painted, motion))
 
     def _origin(self, picture: Picture, motion: Motion) -> tuple[Picture, Motion]:
-        """The painted picture behind one that was carried, and the motion from there: what is warped once stays sharp.
-
-        Confidence is that of every step on the way.
-        """
+        """The painted picture behind a carried one, and the motion all the way: what is warped once stays sharp."""
         if picture.origin is None:
             return picture, motion
         painted, before = picture.origin
@@ -191,6 +196,12 @@ class CpuBackend:
             for each in (before.flow, before.confidence)
         )
         return painted, Motion(motion.flow + flow, motion.confidence * trust)
+
+    def _eased(self, held: tuple[Map, ...], carried: tuple[Map, ...], share: Map) -> tuple[Map, ...]:
+        """What is shown of the first picture that is painted after some that were carried."""
+        luma, chroma = (self._enlarged(f"eased {part}", share, held[i]) for i, part in enumerate("yc"))
+        y, u, v = (ease(*each) for each in zip(held, carried, (luma, chroma, chroma), strict=True))
+        return y, *(np.clip(plane, *self._chroma_limits, out=plane) for plane in (u, v))
 
     def _histories(self, olds: tuple[Map, ...], motion: Motion) -> tuple[Map, Map, Map]:
         """Planes fetched along the motion, for one use in this frame."""
@@ -372,10 +383,6 @@ def _core() -> Any:
             raise BackendUnavailable(f"OpenVINO cannot start: {error}") from error
         _CORE.append(core)
     return _CORE[0]
-
-
-def _padded(side: int) -> int:
-    return -(-(side + 2 * MARGIN) // STRIDE) * STRIDE
 
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -134,6 +134,7 @@ class Step:
             self.controls = zeros(2, np.float32)
             self.report = zeros(report_bytes(layout), np.uint8)
             self.figures, self._samples = parts_of(self.report, layout)
+            self._mean_trust = self.figures[TRUST][FIGURES.index("mean") :][:1]
             self._gray, self._gray_before, self._seen, self._seen_before = (zeros(small, np.uint8) for _ in range(4))
             self._flow, self._forward = (zeros((*small, 2), maps) for _ in range(2))
             self._trust = zeros(small, maps)
@@ -209,6 +210,8 @@ class Step:
         self._forked.record(stream)
         self._side.wait_event(self._forked)
         motion = self._measure(way, self._side)
+        if way.after_carried:
+            self._meter(motion[1], None, TRUST, self._side)
         self._joined.record(self._side)
         pack(
             planes, self._coefficients, self._full_range, margin=MARGIN, stride=STRIDE,
@@ -225,7 +228,8 @@ class Step:
         temper(planes, self._row(GIVEN), EVEN, MARGIN, out=self._new, stream=stream)
         self._temporal.warp_blend(
             self._new, self._history, *motion, self.controls[:1],
-            held=self._history, shown=self._shown, fetched=self._fetched, stream=stream,
+            held=self._history, shown=self._shown, fetched=self._fetched,
+            eased=(self._trust, self._mean_trust, LOST) if way.after_carried else None, stream=stream,
         )  # fmt: skip
 
     def _carry(self, way: Way) -> None:
@@ -247,9 +251,8 @@ class Step:
         if not (way.carried or way.after_carried):
             return motion
         self._meter(self._trust, None, TRUST, stream)
-        mean = self.figures[TRUST][FIGURES.index("mean") :][:1]
         earlier = self._before if way.after_carried else self._rest
-        return follow(motion, earlier, mean, LOST if way.carried else 0.0, out=self._whole, stream=stream)
+        return follow(motion, earlier, self._mean_trust, LOST if way.carried else 0.0, out=self._whole, stream=stream)
 
     def _finish(self, way: Way) -> None:
         stream, (luma, chroma) = self.stream, self._shown

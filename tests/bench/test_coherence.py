@@ -166,3 +166,41 @@ def test_the_mean_of_two_frames_is_half_a_frame_late(pan: list[np.ndarray]) -> N
     means = [(now + before) / 2 for now, before in zip(pan[1:], pan, strict=False)]
     assert coherence.lag(means, pan[1:]) == pytest.approx(0.5, abs=0.1)
     assert coherence.lag(means[:4], pan[1:5]) is None
+
+
+# ---- fine stripes ----
+
+
+def hatched(picture: np.ndarray, period: float, strength: float, columns: slice = slice(None)) -> np.ndarray:
+    """With stripes along the rows."""
+    rows = np.sin(2 * np.pi * np.arange(picture.shape[0]) / period)[:, None, None]
+    found = picture.copy()
+    found[:, columns] += strength * rows
+    return found
+
+
+def grained(rng: np.random.Generator) -> np.ndarray:
+    """A wall with a little grain on the left, strokes on the right: 64 x 96."""
+    picture = 0.5 + 0.01 * rng.standard_normal((*SIZE, 3), np.float32)
+    picture[:, 48:] += texture(rng)[:, 48:] - 0.5
+    return picture
+
+
+def test_a_hatch_on_a_wall_is_seen_and_coarser_stripes_are_not(rng: np.random.Generator) -> None:
+    alone = [grained(rng) for _ in range(3)]
+    assert coherence.fine_stripes(alone, alone) == 1
+    assert coherence.fine_stripes([hatched(each, 3, 0.02) for each in alone], alone) > 3
+    assert coherence.fine_stripes([hatched(each, 12, 0.02) for each in alone], alone) == pytest.approx(1, abs=0.1)
+
+
+def test_strokes_may_be_finer_where_there_are_strokes(rng: np.random.Generator) -> None:
+    alone = [grained(rng) for _ in range(3)]
+    assert coherence.fine_stripes([hatched(each, 3, 0.02, slice(72, 96)) for each in alone], alone) < 1.1
+
+
+def test_grain_that_is_lost_is_less_than_1_and_what_is_flat_is_1(rng: np.random.Generator) -> None:
+    alone = [grained(rng)]
+    assert coherence.fine_stripes([cv2.GaussianBlur(alone[0], None, 1.5)], alone) < 0.2
+    flat = [np.full((*SIZE, 3), 0.5, np.float32)]
+    assert coherence.fine_stripes(flat, flat) == 1
+    assert coherence.fine_stripes([hatched(flat[0], 3, 0.05)], flat) > 100

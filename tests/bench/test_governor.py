@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allaprima.bench import footage, governor
-from allaprima.bench.governor import Clock, Watcher
+from allaprima.bench import clips, footage, governor
+from allaprima.bench.governor import Watcher
 from allaprima.realtime.backends import FULL, Effort
 from allaprima.realtime.ladder import Ladder
 
 SIZE = (64, 48)
-EFFORTS = (FULL, Effort(coarse=True, every=2))
+EFFORTS = (FULL, Effort(every=2))
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +44,15 @@ def test_a_step_takes_what_its_frames_take_on_average(scene: footage.Footage) ->
     assert rung.sharpness == pytest.approx(1)
 
 
-def test_the_clock_gives_frames_forth_and_back_at_their_times(scene: footage.Footage) -> None:
-    source = Clock(scene.frames[:3], 100, 0.07)
-    with source:
-        found = list(source)
-    assert [frame.index for frame in found] == list(range(7))
-    assert found[-1].captured - found[0].captured >= 0.055
-    order = [next(i for i in range(3) if frame.planes[0] is scene.frames[i].planes[0]) for frame in found]
-    assert order == [0, 1, 2, 1, 0, 1, 2]
-    assert source.info.live
+def test_means_are_taken_step_by_step() -> None:
+    rungs = [
+        [governor.Rung(FULL, 10, 0.5, None, 1), governor.Rung(EFFORTS[1], 5, 0.75, 0.25, 0.5)],
+        [governor.Rung(FULL, 30, 0.25, None, 1), governor.Rung(EFFORTS[1], 15, 0.25, 0.75, 0.5)],
+    ]
+    assert governor.means(rungs) == [
+        governor.Rung(FULL, 20, 0.375, None, 1),
+        governor.Rung(EFFORTS[1], 10, 0.5, 0.5, 0.5),
+    ]
 
 
 def test_a_live_run_is_judged_by_what_came_out(scene: footage.Footage) -> None:
@@ -72,7 +72,7 @@ def test_the_command_writes_what_it_found(
 ) -> None:
     monkeypatch.setattr(governor, "open_backend", lambda *_: type("Fake", (), {"efforts": EFFORTS}))
     report, sheet = tmp_path / "g.json", tmp_path / "g.png"
-    governor.main("64x48", 60, 1.0, 12, None, sheet, str(report))
+    governor.main("64x48", 60, 1.0, 12, None, sheet, True, str(report))
     found = json.loads(report.read_text())
     assert found["schema"] == governor.SCHEMA
     assert [rung["step"] for rung in found["rungs"]["test:landscape"]] == ["full", "net every 2nd frame"]
@@ -82,3 +82,16 @@ def test_the_command_writes_what_it_found(
     assert "net every 2nd frame" in shown
     assert "with:" in shown
     assert np.isfinite(found["live"]["with"]["fps"])
+
+
+def test_the_steps_of_clips_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(governor, "open_backend", lambda *_: type("Fake", (), {"efforts": EFFORTS}))
+    clips.render(tmp_path, (64, 48), 12)
+    governor.main("64x48", 60, 1.0, 12, tmp_path, None, False, str(tmp_path / "g.json"))
+    found = json.loads((tmp_path / "g.json").read_text())
+    assert list(found["rungs"]) == ["test:landscape", "landscape-64x48-12", "mean of the clips"]
+    assert found["rungs"]["mean of the clips"] == found["rungs"]["landscape-64x48-12"]
+    assert found["live"] == {}
+    assert "once settled" not in capsys.readouterr().out

@@ -49,6 +49,7 @@ def test_a_still_has_shimmer(plan: Plan) -> None:
         set(result.stale)
         == set(result.distance)
         == set(result.sharpness["half"])
+        == set(result.stripes)
         == {"default", *list(result.e_warp)[3:]}
     )
     assert result.strip is not None

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from allaprima.kernels.blend import blend, crisp, fetch, hold
+from allaprima.kernels.blend import blend, crisp, fetch, hold, raised
 from allaprima.kernels.reference import blend as reference
+from allaprima.kernels.reference import contrast
 from allaprima.kernels.reference.warp import exact, positions, warp_along
 
 from .fake_cupy import FakeCupy, FakeStream
@@ -138,8 +139,8 @@ def held(new: Any, history: Any, decided: Any, limits: Any = LIMITS) -> Any:
     rows = zip(new.astype(np.float32), history, decided, strict=True)
     planes = []
     for fresh, old, maps in rows:
-        share, gain, level = (enlarged(maps[..., index].copy(), large) for index in range(3))
-        planes.append(reference.hold(fresh, old, share, level, gain, limits))
+        share, level = (enlarged(maps[..., index].copy(), large) for index in (0, 2))
+        planes.append(reference.hold(fresh, old, share, level, limits))
     return np.stack(planes)
 
 
@@ -165,11 +166,11 @@ def test_one_plane_needs_no_axis_for_planes_and_may_be_held_where_the_history_is
 
 
 @pytest.mark.parametrize("share", [0, 1])
-def test_a_share_of_0_is_the_new_picture_and_of_1_the_raised_history(cupy: Any, share: float) -> None:
+def test_a_share_of_0_is_the_new_picture_and_of_1_the_history(cupy: Any, share: float) -> None:
     new, history = planes_of((40, 64), np.uint8, 0), planes_of((40, 64), np.float32, 1)
     decided = np.full((10, 16, 4), (share, 0.5, 10, 0), np.float32)
     out = hold(*map(cupy.asarray, (new, history, decided)))[0].get()
-    np.testing.assert_allclose(out, history / 2 + 10 if share else new, atol=1e-4 if share else 0)
+    np.testing.assert_allclose(out, (history + 10).clip(0, 255) if share else new, atol=1e-4 if share else 0)
 
 
 def test_a_share_near_1_still_takes_in_what_is_new(cupy: Any) -> None:
@@ -181,6 +182,31 @@ def test_a_share_near_1_still_takes_in_what_is_new(cupy: Any) -> None:
         hold(new, plane, decided, out=(plane, shown))
     np.testing.assert_allclose(plane.get(), 120 - 20 * 0.99**300, atol=1e-2)
     assert (shown.get() == 119).all()
+
+
+# ---- raised ----
+
+
+@pytest.mark.parametrize(
+    ("half", "small"), [((1, 1), (1, 1)), ((1, 5), (1, 3)), ((32, 20), (16, 10)), ((33, 9), (66, 18))]
+)
+def test_the_level_is_the_references(cupy: Any, half: Any, small: Any) -> None:
+    history, decided = planes_of((2 * half[1], 2 * half[0])), decided_of(small, 1)[0]
+    out = raised(*map(cupy.asarray, (history, decided))).get()
+    assert (out.shape, out.dtype) == (half[::-1], np.float32)
+    gain, level = (decided[..., index].copy() for index in (1, 2))
+    np.testing.assert_allclose(out, contrast.raised(contrast.halved(history), gain, level), atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (64, 40), (66, 18)])
+def test_a_level_of_its_own_stands_for_the_decided_one(cupy: Any, size: tuple[int, int], dtype: Any) -> None:
+    shape, half = size[::-1], (size[0] // 2, size[1] // 2)
+    new, history, decided = planes_of(shape, dtype, 0), planes_of(shape, np.float32, 1), decided_of((16, 10), 1)[0]
+    decided[..., 2], level = np.nan, map_of(half, -9, 9)
+    given = map(cupy.asarray, (new, history, decided))
+    out = hold(*given, LIMITS, level=cupy.asarray(level))[0].get()
+    share = enlarged(decided[..., 0].copy(), size)
+    assert_close(out, reference.hold(new.astype(np.float32), history, share, enlarged(level, size), LIMITS))
 
 
 # ---- shown ----
@@ -221,14 +247,17 @@ def test_one_launch_each_on_the_given_stream_and_no_allocation(emulated: FakeCup
     new, history = (emulated.asarray(planes_of((2, 40, 64), dtype)) for dtype in (np.uint8, np.float32))
     flow, decided, weight = map(emulated.asarray, (flow_of((16, 10)), decided_of((16, 10)), map_of((64, 40), 0, 1)))
     out, shown, stream = emulated.empty(new.shape, np.float32), emulated.empty(new.shape, np.uint8), FakeStream()
+    level = emulated.empty((20, 32), np.float32)
     with emulated.no_allocation():
         assert fetch(history, flow, out=out, stream=stream) is out
         assert hold(new, out, decided, out=(out, shown), stream=stream) == (out, shown)
+        assert raised(out[0], decided[0], out=level, stream=stream) is level
         crisp(out[0], decided[0], out=shown[0], stream=stream)
         assert blend(new, new, weight, out=shown, stream=stream) is shown
     assert emulated.launches == [
         ("fetch<float>", (2, 5), (32, 8), stream),
         ("hold<unsigned char>", (2, 5, 2), (32, 8), stream),
+        ("raised", (1, 3), (32, 8), stream),
         ("crisp<unsigned char>", (2, 5), (32, 8), stream),
         ("blend<unsigned char>", (3, 2), (256,), stream),
     ]
@@ -268,6 +297,10 @@ def test_planes_that_do_not_fit_are_named(emulated: FakeCupy) -> None:
         fetch(plane, plane)
     with pytest.raises(TypeError, match="out must be float32, not uint8"):
         fetch(plane, emulated.zeros((4, 6, 2), np.float32), out=emulated.zeros((8, 12), np.uint8))
+    with pytest.raises(ValueError, match=r"history must have even sides, not \(8, 11\)"):
+        raised(other, decided)
+    with pytest.raises(ValueError, match=r"level must have the shape \(4, 6\)"):
+        hold(plane, plane, decided, level=other)
     with pytest.raises(TypeError, match="held must be float32"):
         crisp(emulated.zeros((8, 12), np.uint8), decided)
     with pytest.raises(ValueError, match=r"decided must have the shape \(any, any, 4\)"):

@@ -12,7 +12,7 @@ import pytest
 
 from allaprima.kernels.contrast import COMPARED, DECIDED, DTYPES, compare, decide, smooth
 from allaprima.kernels.reference.confidence import decided
-from allaprima.kernels.reference.contrast import AROUND, NOISE, STEP, gain
+from allaprima.kernels.reference.contrast import AROUND, NOISE, STEP, gain, halved
 from allaprima.realtime.backends.cpu import LIFT, SMOOTH
 
 from .fake_cupy import FakeCupy, FakeStream
@@ -175,7 +175,7 @@ def test_the_gain_is_the_references(cupy: Any, factor: int, weight: float) -> No
     new, history = (tuple(map(cupy.asarray, (plane, chroma))) for plane in (luma, old_luma))
     maps = smooth(compare(new, history, factor)).get()
     out = decided_by(cupy, maps, wandering(small), np.ones((30, 40), np.float32), weight, factor)[0, ..., 1]
-    wanted = gain(luma, old_luma, weight, small)
+    wanted = gain(halved(luma), halved(old_luma), weight, small)
     assert (abs(wanted - 1) < 0.99 * STEP).mean() > 0.2, "not all at the limits"
     np.testing.assert_allclose(out, wanted, atol=1e-5)
 

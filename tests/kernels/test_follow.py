@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from allaprima.kernels.reference.follow import believe, follow
+from allaprima.kernels.reference.follow import believe, ease, easing, follow
 
 SHAPE = (20, 30)
 
@@ -38,3 +38,13 @@ def test_what_moves_is_worn_as_far_as_it_is_trusted() -> None:
     np.testing.assert_array_equal(decided[1:, 3, 3], [(1, 1, 0, 0)] * 2)
     assert believe(motion(0.3, 0.4, 0.5), 4)[0, 3, 3, 3] == 0.5
     assert not believe(motion(0, 0), 4)[0, ..., 3].any()
+
+
+def test_what_was_carried_is_half_of_what_is_shown_where_it_is_trusted_and_alike() -> None:
+    trust, same, other = (np.full(SHAPE, value, np.float32) for value in (1, 0, 0))
+    trust[:, 10:], other[:, 20:], other[:, 25:] = 0.5, 0.1, 0.5
+    share = easing(trust, same, other)
+    np.testing.assert_allclose(share[3, [0, 10, 20]], [0.5, 0.25, 0.25 * np.exp(-0.6)], rtol=1e-5)
+    assert share[3, 25] < 1e-6, "in a wrong place"
+    held, carried = (np.full(SHAPE, value, np.float32) for value in (100, 180))
+    np.testing.assert_allclose(ease(held, carried, share)[3, [0, 10, 25]], [140, 120, 100], atol=0.01)

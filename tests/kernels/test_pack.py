@@ -11,7 +11,7 @@ from allaprima.kernels.reference.color import BT709, encoding
 from allaprima.kernels.reference.pack import legal, normal, pack, unpack
 from allaprima.kernels.surface import FORMATS
 from allaprima.realtime.backends import graph
-from allaprima.realtime.backends.cpu import MARGIN, _pad, _padded
+from allaprima.realtime.backends.cpu import MARGIN, Canvas, _pad
 from allaprima.realtime.frame import Color
 
 from .surfaces import STANDARDS, codes
@@ -43,7 +43,7 @@ def test_levels_and_matrix_are_the_graphs(color: Color) -> None:
 @pytest.mark.parametrize("color", COLORS, ids=str)
 def test_pack_is_the_graphs(color: Color) -> None:
     planes = codes((22, 13), "yuv420p")
-    height, width = _padded(13), _padded(22)
+    height, width = Canvas((22, 13)).shapes[0]
     shapes = ((height, width), *[(height // 2, width // 2)] * 2)
     y, u, v = (_pad(plane, shape, m) for plane, shape, m in zip(planes, shapes, (MARGIN, 8, 8), strict=True))
     inputs = [op.parameter([1, 1, *plane.shape], ov.Type.u8) for plane in (y, u, v)]

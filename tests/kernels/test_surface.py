@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from allaprima.kernels.surface import FORMATS, Surface, crop, padded, planes_of
-from allaprima.realtime.backends.cpu import MARGIN, STRIDE, _padded
+from allaprima.realtime.backends.cpu import MARGIN, Canvas
+from allaprima.realtime.backends.layout import STRIDE
 
 from .fake_cupy import FakeCupy
 from .surfaces import codes, pitched
@@ -81,4 +82,6 @@ def test_a_crop_is_a_view(emulated: FakeCupy) -> None:
 
 
 def test_sides_are_padded_as_the_engine_does() -> None:
-    assert [padded(side, MARGIN, STRIDE) for side in range(1, 99)] == [_padded(side) for side in range(1, 99)]
+    assert [padded(side, MARGIN, STRIDE) for side in range(1, 99)] == [
+        Canvas((side, 8)).shapes[0][1] for side in range(1, 99)
+    ]

@@ -34,6 +34,7 @@ class Chain:
         self.cupy = cupy
         height, width = backend.canvas.shapes[0]
         self.temporal = Temporal((width, height), backend._small_size, (backend._luma_limits, backend._chroma_limits))
+        self.eased: Any = None
 
     def planes(self, *planes: Any) -> Any:
         return self.cupy.asarray(planes[0]), self.cupy.asarray(np.stack(planes[1:]))
@@ -45,7 +46,8 @@ class Chain:
         new, history = self.planes(*current.planes), self.planes(*(previous.exact or previous.planes))
         held, shown = self.empty_like(new, np.float32), self.empty_like(new, np.uint8)
         maps = (self.cupy.asarray(array) for array in (motion.flow, motion.confidence, np.float32([weight])))
-        self.temporal.warp_blend(new, history, *maps, held=held, shown=shown)
+        fetched = None if self.eased is None else self.empty_like(new, np.float32)
+        self.temporal.warp_blend(new, history, *maps, held=held, shown=shown, fetched=fetched, eased=self.eased)
         (y, (u, v)), (a, (b, c)) = ([part.get() for part in planes] for planes in (held, shown))
         return replace(current, planes=(a, b, c), exact=(y, u, v))
 
@@ -204,14 +206,14 @@ def test_a_net_that_gives_floats_is_as_good(cupy: Any, dtype: Any) -> None:
             np.testing.assert_allclose(other.get(), one.get().astype(np.float32), atol=tolerance)
 
 
-def test_eight_launches_on_the_given_stream_and_no_allocation(emulated: FakeCupy) -> None:
+def test_nine_launches_on_the_given_stream_and_no_allocation(emulated: FakeCupy) -> None:
     temporal, new, history, flow, trust = case(emulated)
     maps = [emulated.asarray(array) for array in (flow, trust, np.float32([0.9]))]
     results, stream = outputs(emulated, new), FakeStream()
     with emulated.no_allocation():
         temporal.warp_blend(new, history, *maps, **results, stream=stream)
     names = [launched.kernel.partition("<")[0] for launched in emulated.launches]
-    assert names == ["fetch", "fetch", "compare", "smooth", "decide", "hold", "hold", "crisp"]
+    assert names == ["fetch", "fetch", "compare", "smooth", "decide", "raised", "hold", "hold", "crisp"]
     assert {launched.stream for launched in emulated.launches} == {stream}
 
 
@@ -246,6 +248,33 @@ def test_carried_it_is_the_cpu_backend(cupy: Any, tiny: Any, monkeypatch: pytest
         assert steps.max() <= 1
         assert (steps == 0).mean() > 0.99
     np.testing.assert_array_equal(luma.get(), before.planes[0], "the history stays as it is")
+
+
+@pytest.mark.parametrize("factor", SIZES)
+def test_painted_after_carried_it_is_the_cpu_backend(
+    cupy: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch, factor: int
+) -> None:
+    monkeypatch.setattr("allaprima.kernels.reference.warp.warp", sample_exactly)
+    backend = CpuBackend(SIZES[factor], tiny.LIMITED)
+    chain = Chain(cupy, backend)
+    frames = [backend.upload(moving(tiny, SIZES[factor], moment, tiny.LIMITED)) for moment in range(3)]
+    before, now = (painted(frames[moment], moment, 0.3 * factor) for moment in (0, 2))
+    carried = backend.carry(before, frames[1], backend.motion(*frames[:2]))
+    last = backend.motion(*frames[1:])
+    expected = backend.warp_blend(carried, now, last, 0.9)
+    _, whole = backend._origin(carried, last)
+    chain.eased = cupy.asarray(last.confidence), cupy.asarray(np.float32([whole.confidence.mean()])), 0.1
+    assert_alike(chain.warp_blend(before, now, whole, 0.9), expected, TOLERANCE)
+    jump = cv2.absdiff(expected.planes[0], backend.warp_blend(before, now, whole, 0.9).planes[0])
+    assert jump.mean() > 0.1, "or it would not matter"
+
+
+def test_what_is_eased_needs_planes_of_its_own(emulated: FakeCupy) -> None:
+    temporal, new, history, flow, trust = case(emulated, np.float32)
+    one = emulated.ones(1, np.float32)
+    maps, eased = [emulated.asarray(array) for array in (flow, trust)], (emulated.asarray(trust), one, 0.1)
+    with pytest.raises(ValueError, match="planes of its own"):
+        temporal.warp_blend(new, history, *maps, one, **outputs(emulated, new), eased=eased)
 
 
 def test_carrying_takes_six_launches_and_no_memory(emulated: FakeCupy) -> None:

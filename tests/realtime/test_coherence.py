@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from allaprima.bench.coherence import fine_stripes
 from allaprima.kernels.reference.confidence import identity_grid
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.warp import warp
@@ -83,6 +84,29 @@ def test_on_a_pan_paint_keeps_still_on_the_things_it_is_on(plain: Make, tiny: Mo
 
 def inner(plane: Any) -> Any:
     return plane[20:-20, 20:-20].astype(float)
+
+
+def grain(seed: int, size: tuple[int, int], width: float) -> Any:
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal(size[::-1]), None, width)
+    return noise / noise.std()
+
+
+def test_on_a_long_pan_no_hatch_grows_beside_strokes(plain: Make, tiny: ModuleType) -> None:
+    """Bands of strokes, a little other in each frame, and walls between them: the contrast that the strokes lose
+    must not be made good by stripes along the motion, which no warp wears off."""
+    stylizer, size, world = plain(), (256, 192), 128 + 14 * grain(1, (320, 192), 14)
+    bands = (np.arange(192)[:, None] // 12 % 3 == 0).astype(float)
+    world += 14 * bands * grain(2, (320, 192), 1.2)
+    given, shown = [], []
+    for t in range(30):
+        moved = cv2.warpAffine(world, np.float32(((1, 0, -0.5 * t - 10), (0, 1, 0))), size, flags=cv2.INTER_CUBIC)
+        moved += 4 * bands * grain(100 + t, size, 1) + np.random.default_rng(t).normal(0, 0.7, moved.shape)
+        frame = tiny.flat(128, size=size)
+        frame = replace(frame, planes=(np.clip(moved + 0.5, 16, 235).astype(np.uint8), *frame.planes[1:]))
+        given.append(frame.planes[0])
+        shown.append(stylizer(frame).planes[0])
+    late, alone = ([np.float32(plane[..., None].repeat(3, 2)) / 255 for plane in some[20:]] for some in (shown, given))
+    assert fine_stripes(late, alone) < 0.9
 
 
 @pytest.mark.parametrize(

@@ -306,8 +306,11 @@ def test_what_cannot_be_held_is_refused(wrong: float) -> None:
 def test_steps_are_counted_and_named() -> None:
     show = play(lambda at: 1.0 if at < 10 else 0.2, 30)
     assert show.governor.steps == len(show.steps)
-    names = ["full", "flow at half size", "net at 3/4", "net at 1/2", "net every 2nd frame", "net every 3rd frame"]
+    names = ["full", "flow at half size", "net at 3/4", "net at 1/2"]
+    names += [f"net at 1/2 every {often} frame, flow at half size" for often in ("2nd", "3rd")]
     assert [describe(effort) for effort in (*EFFORTS, None)] == [*names, "pass-through"]
+    more = (Effort(every=4), Effort(scale=0.75, every=2))
+    assert [describe(effort) for effort in more] == ["net every 4th frame", "net at 3/4 every 2nd frame"]
     assert show.steps[0][1].name == names[show.places[0]]
 
 

@@ -12,7 +12,7 @@ from allaprima.realtime.backends import FULL, Effort
 from allaprima.realtime.errors import ConfigError
 from allaprima.realtime.ladder import Ladder
 
-EFFORTS = (FULL, Effort(coarse=True), Effort(coarse=True, every=2))
+EFFORTS = (FULL, Effort(coarse=True), Effort(every=2))
 
 
 class Engine(SimpleNamespace):
