@@ -1,4 +1,5 @@
-"""Measuring: how fast (`speed`), how steady (`stability`), how close to the artwork (`quality`).
+"""Measuring: how fast (`cli`), how steady (`stability`), how close to the artwork (`quality`).
 
-Each is a command, ``python -m allaprima.bench.speed``, that prints a table and writes JSON.
+The first is ``allaprima bench``; each of the others is a command, ``python -m allaprima.bench.stability``, that prints
+a table and writes JSON.
 """

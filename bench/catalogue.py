@@ -23,7 +23,7 @@ Size = tuple[Annotated[int, Field(ge=16, le=16384)], Annotated[int, Field(ge=16,
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0)]
-"""1 is all of it; a share above 1 is a measurement that cannot be, and makes a case invalid."""
+"""1 is all of it; more cannot be, except of the copy bandwidth by what stays in caches, and makes a case invalid."""
 
 
 class Part(BaseModel):
@@ -115,8 +115,8 @@ class Case(Part):
     """In each trial, of each stream."""
     fps: Trials
     """Of all streams together."""
-    mpx_s: Positive
-    """Millions of pixels a second, at the median."""
+    mpx_s: NotNegative
+    """Millions of pixels a second, at the median; 0 in a case that could not be measured."""
     ms: Trials | None = None
     """A frame, wall time; None where stages overlap."""
     stages_ms: dict[str, Trials] = {}
@@ -124,9 +124,13 @@ class Case(Part):
     """Milliseconds of all cores together, a frame."""
     first_frame_s: Trials | None = None
     """From the start of the command to the first painted frame in a finished file."""
+    first_start_s: Trials | None = None
+    """The same of the first start ever: nothing lies in the cache."""
     latency_ms: Latency | None = None
     drops: Annotated[int, Field(ge=0)] | None = None
     """Of a live case, in all trials."""
+    source_fps: Positive | None = None
+    """Frames a second that the source of a live case gives."""
     effort: str | None = None
     """The governor's step at which most frames of a live case were painted."""
     painted_share: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -151,6 +155,12 @@ class Ceilings(Part):
     """Memory to memory, bytes read and written, in 10^9 a second."""
     gflop_s: dict[str, Trials]
     """Matrix products by precision ("bf16", "f32", "fp16"), in 10^9 a second."""
+    cache_gb_s: Trials | None = None
+    """The same copy where all of it stays in the caches next to the cores."""
+    cache_mb: Positive | None = None
+    """Of the last cache before memory, in 10^6 bytes."""
+    other_load_cores: NotNegative | None = None
+    """Cores that other programs and the host took meanwhile."""
 
 
 class Point(Part):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from allaprima.bench.precision import CARD, offered
 from allaprima.bench.results import OtherLoad
 from allaprima.realtime.errors import AllaprimaError
 
@@ -46,12 +47,13 @@ class Watched:
         return (self.answer["frames"] - 1) / seconds if seconds > 0 else 0.0
 
 
-def paint(source: str, output: str, *flags: str, cache: Path | None = None) -> Watched:
+def paint(source: str, output: str, *flags: str, cache: Path | None = None, precision: str | None = None) -> Watched:
     """Run ``allaprima run SOURCE OUTPUT --json`` as a user would.
 
-    ``cache`` takes the place of the user's cache folder: an empty one shows a first start.
+    ``cache`` takes the place of the user's cache folder: an empty one shows a first start.  With ``precision`` the
+    nets run in that one, where it is not what the command takes by itself.
     """
-    words = [*_program(), "run", source, output, "--json", "--overwrite", *flags]
+    words = [*_program(precision), "run", source, output, "--json", "--overwrite", *flags]
     with OtherLoad() as other:
         began, used = time.perf_counter(), _children_seconds()
         process = subprocess.Popen(
@@ -75,7 +77,9 @@ def _children_seconds() -> float:
     return sum(os.times()[2:4])
 
 
-def _program() -> Sequence[str]:
+def _program(precision: str | None) -> Sequence[str]:
+    if precision is not None and precision != CARD and precision != offered("cpu")[0]:
+        return [sys.executable, "-m", "allaprima.bench.precision", precision]
     script = shutil.which("allaprima", path=sysconfig.get_path("scripts"))
     same = "import sys; from allaprima.realtime.cli import main; sys.exit(main())"
     return [script] if script else [sys.executable, "-c", same]
@@ -84,8 +88,9 @@ def _program() -> Sequence[str]:
 def _environment(cache: Path | None) -> dict[str, str]:
     if cache is None:
         return dict(os.environ)
-    # platformdirs reads the first on Linux; on macOS and Windows the cache lies under the home.
-    return os.environ | {"XDG_CACHE_HOME": str(cache), "HOME": str(cache), "LOCALAPPDATA": str(cache)}
+    # As platformdirs finds it.  On macOS the cache lies under the home, and with it what the user has added.
+    name = {"darwin": "HOME", "win32": "LOCALAPPDATA"}.get(sys.platform, "XDG_CACHE_HOME")
+    return os.environ | {name: str(cache)}
 
 
 class _Memory:

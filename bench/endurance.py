@@ -1,13 +1,21 @@
-"""Thousands of frames: is memory flat?"""
+"""Thousands of frames of a file: is memory flat?
+
+python -m allaprima.bench.endurance [--size 1280x720] [--frames 5000] [--json FILE]
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from allaprima.bench import clips, command, table
 from allaprima.bench.painted import check_file
-from allaprima.bench.results import Bar, slope
+from allaprima.bench.results import Bar, describe_machine, slope, versions, write_json
+from allaprima.realtime.config import parse_size
+
+SCHEMA = "allaprima-bench-endurance/1"
 
 CLIP_FRAMES = 120
 """Length of the clip that is repeated."""
@@ -87,3 +95,28 @@ def show(runs: Sequence[LongRun]) -> None:
         rows.append((f"into {run.output}, {run.frames} frames", f"{run.fps:.1f} fps", ""))
         rows += [(f"  {bar.what}", f"{bar.measured:.1f}", str(bar)) for bar in run.bars]
     table.plain("memory of a long run", ("", "measured", "bar"), rows)
+
+
+def main(
+    size: Annotated[str, typer.Option(metavar="WxH", help="Of the clip.")] = "1280x720",
+    frames: Annotated[int, typer.Option(min=100, help="Length of the run.")] = 5000,
+    as_json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="- is stdout.")] = None,
+) -> None:
+    """Watch the memory of two long runs, into nothing and into a file."""
+    with clips.workplace() as folder:
+        runs = measure(parse_size(size), frames, Path(folder), table.note)
+    report = {
+        "schema": SCHEMA,
+        "machine": describe_machine(),
+        "versions": versions(),
+        "settings": {"size": size, "frames": frames},
+        "memory": [run.as_json() for run in runs],
+    }
+    with table.aside(as_json == "-"):
+        table.heading(report)
+        show(runs)
+    write_json(report, as_json)
+
+
+if __name__ == "__main__":
+    table.run(main)

@@ -1,9 +1,12 @@
 """A stream of pictures painted on a card, and how fast: what the parts of `bench.gpu_check` have in common."""
 
+import os
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +16,77 @@ Size = tuple[int, int]
 
 AHEAD = 2
 """Frames that are launched before the first of them is waited for."""
+LEAST_PSNR = 35.0
+"""dB from fp32 that whatever paints must reach."""
+CLIP = "GPU_CHECK_CLIP"
+"""The variable of the environment that names a film of the user's."""
+
+
+class Cannot(Exception):
+    """This part cannot run here, and why; ``figures`` are what it found all the same."""
+
+    def __init__(self, why: str, figures: dict[str, Any] | None = None) -> None:
+        super().__init__(why)
+        self.figures = figures or {}
+
+
+@dataclass
+class Found:
+    """What a part found.  A bar is what it is, the figure, the limit and whether the figure must be at least that."""
+
+    figures: dict[str, Any] = field(default_factory=dict)
+    bars: list[tuple[str, float, float, bool]] = field(default_factory=list)
+
+
+def needs(*modules: str) -> None:
+    """Raises `Cannot` that names the modules which are not installed."""
+    absent = [module for module in modules if find_spec(module) is None]
+    if absent:
+        raise Cannot(f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed")
+
+
+def text(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def psnr(found: Any, expected: Any, peak: float) -> float:
+    """Decibels; 99 where nothing differs."""
+    error = float(np.mean((np.asarray(found, np.float64) - expected) ** 2))
+    return 10 * float(np.log10(peak**2 / error)) if error else 99.0
+
+
+def real_frames(size: Size, count: int = 8) -> tuple[str, list[Any]]:
+    """What a camera might see, and what it is: the user's film, else the built-in landscape, else `frames`."""
+    if film := os.environ.get(CLIP):
+        return film, filmed(film, size, count)
+    if find_spec("av") is None:
+        return "made-up blobs, since there is no film and no PyAV", frames(size, count)
+    from allaprima.bench.subjects import scene
+
+    return "the built-in landscape", scene(size)[:count]
+
+
+def filmed(film: str, size: Size, count: int) -> list[Any]:
+    """The first frames of a film as OpenCV reads it (BT.601), yuv420p in host memory."""
+    import cv2
+
+    from allaprima.realtime.frame import Color, Frame
+
+    reader, found = cv2.VideoCapture(film), []
+    (width, height), half = size, (-(-size[1] // 2), -(-size[0] // 2))
+    for index in range(count):
+        there, picture = reader.read()
+        if not there:
+            break
+        even = cv2.resize(picture, (2 * half[1], 2 * half[0]), interpolation=cv2.INTER_AREA)
+        codes = cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420).ravel()
+        luma, *chroma = np.split(codes, [even.shape[0] * even.shape[1], codes.size - half[0] * half[1]])
+        planes = (luma.reshape(even.shape[:2])[:height, :width], *(plane.reshape(half) for plane in chroma))
+        found.append(Frame(planes, size, index, Fraction(1, 30), index, Color(6, 1, 6, 1)))
+    reader.release()
+    if not found:
+        raise Cannot(f"OpenCV cannot read {film}")
+    return found
 
 
 def frames(size: Size, count: int = 8) -> list[Any]:

@@ -1,19 +1,15 @@
 """What a user would take instead: the network of pytorch/examples, frame by frame, in PyTorch.
 
-    python -m allaprima.bench.rival clip.mp4 out.mp4
-
-prints one JSON object.  A process of its own, so that torch weighs on nobody else's memory.  Its weights are
-random: good enough for a stopwatch, never for a picture.
+Its weights are random: good enough for a stopwatch, never for a picture.  `checkpoints` reads real ones.
 """
 
-import json
-import sys
-import time
-from typing import Any
+import warnings
+from pathlib import Path
 
-import av
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 SEED = 1
@@ -81,44 +77,37 @@ def random_net() -> TransformerNet:
     return net
 
 
-def paint_picture(net: nn.Module, picture: av.VideoFrame) -> av.VideoFrame:
-    """As `neural_style.py eval` does it, but for the file of a picture."""
-    rgb = torch.from_numpy(picture.to_ndarray(format="rgb24"))
-    with torch.no_grad():
-        painted = net(rgb.permute(2, 0, 1).float().unsqueeze(0))
-    array = painted[0].clamp(0, 255).permute(1, 2, 0).byte().numpy()
-    made = av.VideoFrame.from_ndarray(array, format="rgb24")
-    made.pts, made.time_base = picture.pts, picture.time_base
-    return made
+class Tuned(nn.Module):
+    """The network in 16 bits where that is safe, and channels last."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last)
+        self.kind = torch.float16 if device() == "cuda" else torch.bfloat16
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, self.kind):
+            painted = self.net(x.contiguous(memory_format=torch.channels_last))
+        return painted.float()  # type: ignore[no-any-return]
 
 
-def paint_file(source: str, output: str) -> dict[str, Any]:
-    """Decode, paint and encode frame by frame.  ``steady_fps`` leaves out the first frame, the warm-up."""
-    net = random_net()
-    frames, first_done = 0, 0.0
-    with av.open(source) as given, av.open(output, "w") as made:
-        video: Any = given.streams.video[0]
-        video.thread_type = "AUTO"
-        stream: Any = made.add_stream("libx264", rate=video.average_rate)
-        stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
-        stream.codec_context.time_base = video.time_base
-        stream.options = {"preset": "superfast"}
-        began = time.perf_counter()
-        for picture in given.decode(video):
-            made.mux(stream.encode(paint_picture(net, picture)))
-            frames += 1
-            first_done = first_done or time.perf_counter()
-        made.mux(stream.encode(None))
-    ended = time.perf_counter()
-    return {
-        "frames": frames,
-        "seconds": ended - began,
-        "first_frame_seconds": first_done - began,
-        "steady_fps": (frames - 1) / (ended - first_done),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-if __name__ == "__main__":
-    print(json.dumps(paint_file(sys.argv[1], sys.argv[2])))
+def paint(net: nn.Module, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Paint ``(H, W, 3)`` uint8 RGB as ``neural_style.py eval`` does, where the network's weights lie."""
+    there = next(net.parameters()).device
+    with torch.inference_mode():
+        painted = net(torch.from_numpy(rgb).to(there).permute(2, 0, 1).float().unsqueeze(0))
+        return np.asarray(painted[0].clamp(0, 255).permute(1, 2, 0).byte().cpu().numpy())
+
+
+def export(net: nn.Module, shape: tuple[int, int], file: Path) -> None:
+    """Write it as ONNX for pictures of ``shape`` ``(height, width)``: ``rgb`` in, ``painted`` out."""
+    given, names = torch.zeros(1, 3, *shape), {"input_names": ["rgb"], "output_names": ["painted"]}
+    with warnings.catch_warnings():
+        # The older of torch's two exporters, which it warns of: it needs no more packages.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, (given,), f"{file}.part", opset_version=17, dynamo=False, **names)
+    Path(f"{file}.part").rename(file)

@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -15,6 +16,16 @@ from allaprima.realtime.errors import AllaprimaError
 LEAST_COLUMNS = 110
 """A table is never squeezed: a narrow terminal may break its lines, a file keeps them."""
 OUT = Console(highlight=False, width=max(LEAST_COLUMNS, shutil.get_terminal_size().columns))
+
+
+@contextmanager
+def aside(wanted: bool = True) -> Iterator[None]:
+    """Where standard output is for JSON alone, what a person reads goes to standard error."""
+    OUT.stderr = wanted
+    try:
+        yield
+    finally:
+        OUT.stderr = False
 
 
 def note(text: str) -> None:

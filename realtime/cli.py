@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from allaprima.realtime import logs
+from allaprima.realtime.cli_bench import bench
 from allaprima.realtime.cli_engines import engines
 from allaprima.realtime.cli_explain import explain
 from allaprima.realtime.cli_flags import flag
@@ -41,6 +42,7 @@ app.add_typer(styles, name="styles")
 app.add_typer(engines, name="engines")
 app.command()(serve)
 app.command()(explain)
+app.command()(bench)
 
 
 def main(arguments: list[str] | None = None) -> int:
