@@ -201,6 +201,8 @@ class Rival(Part):
     """Theirs over ours, of trials that took turns: above 1, ours is faster."""
     absent: str | None = None
     """Why it could not be measured."""
+    about: str = ""
+    """Versions, devices, precisions and threads of both."""
     note: str = ""
     """What is not alike."""
 

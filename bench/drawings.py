@@ -202,7 +202,7 @@ def scales(drawing: Any, result: Result, ink: Ink) -> None:
     rows = -(-len(scales) // columns)
     drawing.set_size_inches(WIDTH_IN, 0.4 + 2.6 * rows)
     cells = drawing.subplots(rows, columns, squeeze=False).flat
-    for axes, scale in zip(cells, scales, strict=False):
+    for scale, axes in zip(scales, cells, strict=False):  # in this order: no cell is taken for nothing
         points = [point for point in scale.points if not point.invalid]
         x = [point.x for point in points]
         total = scale.over == "streams"
@@ -244,8 +244,9 @@ def measured(result: Result) -> list[Rival]:
 def rivals(drawing: Any, result: Result, ink: Ink) -> None:
     """A group of bars for each rival: one for each of ours that it would take the place of."""
     groups: dict[str, list[Rival]] = {}
+    sizes = {rival.size for rival in measured(result)}
     for rival in measured(result):
-        groups.setdefault(f"{rival.name}\n{by(rival.size)}", []).append(rival)
+        groups.setdefault(rival.name if len(sizes) == 1 else f"{rival.name}\n{by(rival.size)}", []).append(rival)
     found = [rival for group in groups.values() for rival in group]
     drawing.set_size_inches(WIDTH_IN, 1.0 + 0.27 * len(found) + 0.17 * len(groups))
     axes = drawing.subplots()
@@ -260,7 +261,8 @@ def rivals(drawing: Any, result: Result, ink: Ink) -> None:
             _rival(axes, rival, row, ink)
             row += 1
         row += 0.6
-    _title(drawing, "Their time over ours", "same frames, same run; left of the line they are the faster")
+    where = f" at {by(*sizes)}" if len(sizes) == 1 else ""
+    _title(drawing, f"Their time over ours{where}", "same frames, same run; left of the line they are the faster")
     axes.axvline(1, color=ink.text, lw=1.2)
     axes.set_yticks(middles, list(groups), color=ink.text)
     axes.minorticks_off()

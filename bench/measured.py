@@ -10,6 +10,7 @@ from operator import ge, le
 from typing import Any
 
 from allaprima.bench.catalogue import Case, Conditions, Result, Trials
+from allaprima.bench.engine import NET
 from allaprima.bench.shown import (
     BESIDE,
     LAYERS,
@@ -234,10 +235,19 @@ def rivals(results: Sequence[Result]) -> str:
         "least to most of the trials in brackets; below 1 it is the faster one."
     )
     heads = ["", *(f"instead of {BESIDE[of]}, {by(size)}" for size, of in columns)]
-    below = [f"<sup>{index}</sup> {plain(note)}." for index, note in enumerate(notes, 1)]
+    below = [*_ours(result, [size for size, _ in columns])]
+    below += [f"<sup>{index}</sup> {plain(note)}." for index, note in enumerate(notes, 1)]
     absent = dict.fromkeys(f"{plain(rival.name)} ({plain(rival.absent)})" for rival in result.rivals if rival.absent)
     below += [f"Not measured: {'; '.join(absent)}."] if absent else []
     return "\n\n".join(filter(None, [told, table(heads, rows), " ".join(below)]))
+
+
+def _ours(result: Result, wanted: Sequence[Size]) -> Iterable[str]:
+    """What our nets take at the sizes of the rivals."""
+    gflop = {case.size: bound.gflop for case in result.cases for bound in case.bounds if bound.stage == NET}
+    takes = [f"{figure(gflop[size])} GFLOP a frame at {by(size)}" for size in dict.fromkeys(wanted) if size in gflop]
+    if takes:
+        yield f"Our nets take {listed(takes)}."
 
 
 def _times(times: Trials | None) -> str:

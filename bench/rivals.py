@@ -153,7 +153,8 @@ def _compare(
             ms=Trials.of(spent),
             ours_ms=Trials.of(taken),
             times=Trials.of(his / mine for his, mine in zip(spent, taken, strict=True)),
-            note=f"{about}; ours: {ours[layer].about}; {unlike}",
+            about=f"{about}; ours: {ours[layer].about}",
+            note=unlike,
         )
         for layer, taken in own.items()
     ]
@@ -180,7 +181,8 @@ def show(rivals: Iterable[Rival]) -> None:
         columns = ("", "beside our", "theirs, ms", "ours, ms", "times", "min", "max")
         table.plain(f"Instead of ours, {clips.text(size)}: theirs over ours, in turns", columns, rows)
         for name in dict.fromkeys(rival.name for rival in here):
-            says = dict.fromkeys(rival.absent or rival.note for rival in here if rival.name == name)
+            some = [rival for rival in here if rival.name == name]
+            says = dict.fromkeys(rival.absent or "; ".join(filter(None, (rival.about, rival.note))) for rival in some)
             for text in says:
                 table.OUT.print(f"{name}: {text}", markup=False)
 

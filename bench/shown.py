@@ -81,6 +81,11 @@ def machine(found: Machine) -> str:
     return ", ".join([cpu, cores, *found.features[:1], *(found.gpus or ("no GPU",))])
 
 
+def sentence(words: str) -> str:
+    """With a capital letter and a full stop."""
+    return words[:1].upper() + words[1:].rstrip(".") + "."
+
+
 def listed(words: Sequence[str]) -> str:
     """ "a, b and c"."""
     return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), *words[-1:]])

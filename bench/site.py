@@ -12,7 +12,7 @@ from string import Template
 from allaprima.bench import site_tables as tables
 from allaprima.bench.catalogue import Case, Conditions, Result, Rival, Scale, Trials
 from allaprima.bench.charts import Axis, Html, curve, dot, el, join, stack
-from allaprima.bench.shown import BESIDE, LAYERS, NET, TIMES, UNITS, by, figure, machine, percent, sizes
+from allaprima.bench.shown import BESIDE, LAYERS, NET, TIMES, UNITS, by, figure, machine, percent, sentence, sizes
 from allaprima.bench.site_tables import of
 
 HERE = Path(__file__).parent
@@ -147,7 +147,7 @@ def _scale(result: Result, scale: Scale, name: str) -> Html:
     counted = sum(not point.invalid for point in scale.points)
     chart = [curve(scale, UNITS[scale.over])] if counted > 1 else []
     figures = el("details", el("summary", "Figures"), tables.points(scale, title))
-    parts = [el("h3", title), el("p", scale.says), *chart, figures]
+    parts = [el("h3", title), el("p", sentence(scale.says)), *chart, figures]
     return el("article", *parts, class_="card", **of(result, scale.layer))
 
 

@@ -183,7 +183,7 @@ def points(scale: Scale, label: str) -> Html:
 
 def rivals(found: Sequence[tuple[Result, Rival]], devices: bool) -> Html:
     heads = {"rival": WORDS, "device": WORDS, "instead of": WORDS, "frame": "", "times": "", "spread": "", "ms": ""}
-    heads |= {"ours, ms": "", "not alike": LONG, "not measured": LONG}
+    heads |= {"ours, ms": "", "not alike": LONG, "run by": LONG, "not measured": LONG}
     rows = [(of(result, rival.instead_of, rival.size), _rival(result, rival, devices)) for result, rival in found]
     return table(heads, rows, "Beside others")
 
@@ -199,5 +199,6 @@ def _rival(result: Result, rival: Rival, devices: bool) -> list[Cell]:
         _median(rival.ms),
         _median(rival.ours_ms),
         _word(rival.note),
+        _word(rival.about),
         _word(rival.absent or ""),
     ]

@@ -30,7 +30,7 @@ LEAST_SECONDS = 0.25
 """Of a trial: shorter ones measure the clock, a boost, or a queue that fills."""
 WIDEST = 0.5
 """From the least trial to the most, as a share of the median.  On two virtual machines whose hosts are busy frame rates
-spread by 0.02 to 0.2 (`bench/results/speed-*.json`); what spreads by more than half says nothing of a machine."""
+spread by 0.02 to 0.2; what spreads by more than half says nothing of a machine."""
 MOST_OTHERS = 0.5
 """Share of all cores that others may take; below it the conditions tell."""
 WHOLE = (describe(FULL), describe(Effort(coarse=True)))

@@ -101,7 +101,7 @@ class CpuBackend:
     efforts: tuple[Effort, ...] = (
         FULL,
         Effort(coarse=True),
-        Effort(coarse=True, scale=0.75),
+        Effort(scale=0.75),
         Effort(scale=0.75, every=2),
         Effort(scale=0.5, every=2),
         Effort(scale=0.5, every=3),

@@ -148,7 +148,8 @@ def test_the_command_measures(
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_an_interrupted_run_leaves_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
-    run = "import sys; from allaprima.bench import headline; from allaprima.realtime.cli import main; \
+    run = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); \
+from allaprima.bench import headline; from allaprima.realtime.cli import main; \
 headline.CEILING_SECONDS = 0.05; sys.exit(main())"
     target = ["--bundle", str(tiny_bundle), "--json", str(tmp_path / "a.json")]
     words = [sys.executable, "-c", run, "bench", *FLAGS, *target]

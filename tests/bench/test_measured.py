@@ -172,6 +172,8 @@ def test_rivals_are_ratios_with_their_spread() -> None:
     assert cells(told, "the same net in OpenVINO, one picture at a time") == [shown, "-", "-"]
     assert "pytorch/examples in PyTorch, eager<sup>1</sup><sup>4</sup> |" in told
     assert "<sup>1</sup> 35 GMAC against 6." in told
+    gflop = next(bound.gflop for bound in made_up.result().cases[1].bounds if bound.stage == "net")
+    assert f"Our nets take {gflop:.1f} GFLOP a frame at 640{TIMES}360" in told
     assert "Not measured: the same net in TensorRT (there is no NVIDIA card)." in told
 
 

@@ -86,6 +86,16 @@ def test_what_does_not_count_is_not_drawn() -> None:
     assert "scales" not in plots.available(made_up.result(lambda found: found.update(scales=scales)))
 
 
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_an_odd_number_of_scales_leaves_no_empty_axes(count: int) -> None:
+    from matplotlib.figure import Figure
+
+    drawing = Figure()
+    result = made_up.result(lambda found: found.update(scales=found["scales"][:count]))
+    drawings.scales(drawing, result, plots.MODES["light"])
+    assert sum(axes.get_visible() for axes in drawing.axes) == count
+
+
 def test_the_readme_shows_each_by_the_readers_colors() -> None:
     told = plots.markdown(made_up.result(), "a/b")
     assert told.count("<picture>") == len(plots.PLOTS)

@@ -79,7 +79,7 @@ def test_each_is_beside_ours_in_pairs(stage: Any) -> None:
         assert len(ms) == 3
         assert times == pytest.approx([theirs / ours for theirs, ours in zip(ms, ours_ms, strict=True)], rel=0.01)
         assert min(times) > 1
-        assert (each.size, each.absent, each.note) == (SIZE, None, "a slow toy; ours: ours; a toy")
+        assert (each.size, each.absent, each.about, each.note) == (SIZE, None, "a slow toy; ours: ours", "a toy")
     assert [(each.absent, each.ms, each.times) for each in found[2:]] == [("it has no wheels", None, None)] * 2
     assert "64x48: the slow toy" in notes
 

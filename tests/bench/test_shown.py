@@ -64,3 +64,8 @@ def test_a_machine_in_a_few_words() -> None:
 
 def test_sizes_go_up() -> None:
     assert [size[1] for size in sizes(made_up.result().cases)] == [360, 720, 1080, 2160]
+
+
+def test_a_finding_is_a_sentence() -> None:
+    assert shown.sentence("cost grows, by 1.5 times") == "Cost grows, by 1.5 times."
+    assert shown.sentence("A mix costs more.") == "A mix costs more."
