@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 IN ?=
 STYLE ?=
 OUT ?=
+ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test lint format clean
@@ -17,8 +18,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: $(VENV)/.base
 	@$(BIN)/python -m allaprima.demos.make_demo $(if $(IN),--in "$(IN)") $(if $(STYLE),--style "$(STYLE)") $(if $(OUT),--out "$(OUT)")
 
+# Several at a time, since many tests wait; those of one file share what they have loaded.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev build/types/allaprima
 	$(BIN)/ruff check .
