@@ -225,6 +225,12 @@ def test_every_kernel_has_its_wrapper_and_its_reference() -> None:
         assert file.stem in OPS, short(file)
 
 
+def test_every_module_that_measures_stands_on_their_page() -> None:
+    page = (ROOT / "bench/README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\w+", page))
+    assert {file.stem for file in (ROOT / "bench").glob("*.py")} - named == {"__init__"}
+
+
 # ---- how it is written ----
 
 
