@@ -29,6 +29,12 @@ FINE_PX, COARSER_PX = (2.5, 4.0), (4.0, 10.0)
 """Periods of waves, pixels: of fine stripes, and of what makes a place uneven."""
 ROUNDING = 1 / 12 / 255**2
 """Variance of what rounding to bytes adds."""
+COARSE_SIGMAS = (1.5, 6.0)
+"""Deviations, pixels, of the Gaussians between which waves count as coarse: some 8 to 40 pixels long."""
+ALMOST_ALL = 0.99
+"""Of the places that `blobs` compares."""
+INVISIBLE = (2 / 255) ** 2
+"""Variance of coarse waves that nobody sees."""
 LAG_REACH = 2
 """Frames before and after that a picture is compared with to find its lag."""
 
@@ -126,6 +132,24 @@ def _waves(luma: NDArray[np.float32]) -> NDArray[np.float64]:
     frequency = np.hypot(np.fft.fftfreq(TILE)[:, None], np.fft.fftfreq(TILE))
     rings = [(frequency > 1 / longest) & (frequency <= 1 / shortest) for shortest, longest in (FINE_PX, COARSER_PX)]
     return np.stack([power[..., ring].sum(-1) for ring in rings])
+
+
+def blobs(pictures: Sequence[Picture], reference: Sequence[Picture]) -> float:
+    """Deviation of luma in waves of 8 to 40 pixels over that of the reference, where most of it is too much.
+
+    Places are tiles of 32 pixels; it is the ratio of the worst but for 1 % of them.  1 is as much as is painted; above
+    it there are bright and dark spots that nobody painted.  Pictures are of 32 pixels or more.
+    """
+    shown, alone = (np.mean([_coarse(picture @ LUMA) for picture in some], 0) for some in (pictures, reference))
+    return float(np.quantile((shown + INVISIBLE) / (alone + INVISIBLE), ALMOST_ALL)) ** 0.5
+
+
+def _coarse(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Variance of coarse waves ``(rows, columns)`` of tiles."""
+    finer, coarser = (cv2.GaussianBlur(luma, None, sigma) for sigma in COARSE_SIGMAS)
+    half = TILE // 2
+    summed = cv2.boxFilter((finer - coarser) ** 2, cv2.CV_32F, (TILE, TILE))
+    return np.asarray(summed[half : 1 - half : TILE_STEP, half : 1 - half : TILE_STEP], np.float32)
 
 
 def shimmer(pictures: Sequence[Picture]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from allaprima.bench import clips
-from allaprima.bench.coherence import LUMA, Picture, fine_stripes, low_passed_distance, sharpness_ratio
+from allaprima.bench.coherence import LUMA, Picture, blobs, fine_stripes, low_passed_distance, sharpness_ratio
 from allaprima.bench.footage import RATE, pictures
 from allaprima.bench.painted import check
 from allaprima.realtime.frame import Frame
@@ -35,6 +35,8 @@ class Moment:
     """Low-passed, root mean square in 0..1."""
     stripes: float
     """Fine stripes on even places, ratio (`fine_stripes`)."""
+    blobs: float
+    """Coarse waves that nobody painted, ratio (`blobs`)."""
 
     @classmethod
     def of(cls, second: int, shown: Sequence[Picture], alone: Sequence[Picture]) -> "Moment":
@@ -45,11 +47,12 @@ class Moment:
             brightness=float(np.mean([((a - b) @ LUMA).mean(dtype=np.float64) for a, b in together])),
             distance=float(np.mean([low_passed_distance(a, b) for a, b in together])),
             stripes=fine_stripes(shown, alone),
+            blobs=blobs(shown, alone),
         )
 
     def as_json(self) -> dict[str, Any]:
         figures = {"sharpness": self.sharpness, "brightness": self.brightness, "distance": self.distance}
-        figures |= {"stripes": self.stripes}
+        figures |= {"stripes": self.stripes, "blobs": self.blobs}
         return {"second": self.second} | {name: round(value, 5) for name, value in figures.items()}
 
 

@@ -8,7 +8,7 @@ A blur would win the warping error, so sharpness against per-frame painting stan
 ghosting, lag, drift and recovery from a cut.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ import typer
 
 from allaprima.bench import drift, page, quality, table
 from allaprima.bench.coherence import (
+    blobs,
     disoccluded,
     distance,
     e_warp,
@@ -50,8 +51,8 @@ SETTLE_FRAMES = 10
 """Frames after which shimmer is measured: history has filled."""
 RECOVERED = 2 / 255
 """Root mean square up to which a picture counts as free of the shot before."""
-STRIPE_FRAMES = 6
-"""Frames of the second half of each piece of footage in which fine stripes are looked for: they take time to grow."""
+LATE_FRAMES = 6
+"""Frames of the second half of each footage in which stripes and blobs are looked for: they take time to grow."""
 STYLE_FRAMES = 3
 """Frames of each piece of footage whose style loss is measured."""
 STRIP_MOMENTS, STRIP_GAIN = 4, 4.0
@@ -123,7 +124,8 @@ def measure(footage: Footage, plan: Plan, shown: dict[str, Reel] | None = None) 
         sharpness=_sharpness(shown[ALONE], steadied),
         distance={name: _distance(reel, shown[ALONE]) for name, reel in steadied.items()},
         stale={},
-        stripes=_stripes(shown[ALONE], steadied),
+        stripes=_late(fine_stripes, shown[ALONE], steadied),
+        blobs=_late(blobs, shown[ALONE], steadied),
         counted=not footage.pan,
         strip=strip(shown, footage),
     )
@@ -151,10 +153,11 @@ def _sharpness(alone: Reel, steadied: dict[str, Reel]) -> dict[str, ByColumn]:
     return found
 
 
-def _stripes(alone: Reel, steadied: dict[str, Reel]) -> ByColumn:
-    late = evenly(range(len(alone) // 2, len(alone)), STRIPE_FRAMES)
+def _late(figure: Callable[..., float], alone: Reel, steadied: dict[str, Reel]) -> ByColumn:
+    """Of what takes time to grow."""
+    late = evenly(range(len(alone) // 2, len(alone)), LATE_FRAMES)
     reference = [alone[t] for t in late]
-    return {name: fine_stripes([reel[t] for t in late], reference) for name, reel in steadied.items()}
+    return {name: figure([reel[t] for t in late], reference) for name, reel in steadied.items()}
 
 
 def _distance(reel: Reel, alone: Reel) -> float:

@@ -16,6 +16,7 @@ SHARP, SHARP_BAR = "sharpness at half size, mean", 0.95
 LEAST_SHARP, LEAST_SHARP_BAR = "sharpness at half size, least", 0.85
 STYLE, STYLE_BAR = "style loss over per frame, mean", 1.05
 STRIPES, STRIPES_BAR = "fine stripes on even places, most", 1.1
+BLOBS, BLOBS_BAR = "blobs, most", 1.25
 DRIFT, DRIFT_BAR = "drift, largest (%)", 2.0
 RECOVERY, RECOVERY_BAR = "recovered from a cut after (frames)", 1
 NEVER = -1
@@ -40,6 +41,8 @@ class Steadiness:
     """The same, low-passed: `coherence.ghosting` over all pixels."""
     stripes: ByColumn
     """Against per-frame painting, on even places: `coherence.fine_stripes`."""
+    blobs: ByColumn
+    """Against per-frame painting: `coherence.blobs`."""
     ghosting: ByColumn | None = None
     """Inside disoccluded pixels; None where nothing comes out from behind something."""
     shimmer: ByColumn | None = None
@@ -71,6 +74,7 @@ class Steadiness:
             "distance_to_per_frame": figures(self.distance),
             "stale": figures(self.stale),
             "fine_stripes": figures(self.stripes),
+            "blobs": figures(self.blobs),
         }
         for name in ("ghosting", "shimmer", "lag", "style_loss"):
             if (values := getattr(self, name)) is not None:
@@ -113,7 +117,7 @@ class Found:
         return [name for name in self.columns if name not in (INPUT, ALONE)]
 
     def means(self, column: str) -> ByColumn:
-        """Over all footage that has a figure, but for the pan; of recovery and stripes the worst; lag is the pan's."""
+        """Over all footage that has a figure; of recovery, stripes and blobs the worst.  The pan has only lag."""
         counted = [each for each in self.footage if each.counted]
         halves = [each.sharpness["half"][column] for each in counted]
         found: dict[str, Iterable[float | None]] = {
@@ -124,6 +128,7 @@ class Found:
             "ghosting": [each.ghosting and each.ghosting[column] for each in counted],
             "stale": [each.stale[column] for each in counted],
             "stripes": [max((each.stripes[column] for each in counted), default=None)],
+            "blobs": [max((each.blobs[column] for each in counted), default=None)],
             "shimmer": [each.shimmer and ratio(each.shimmer[column], each.shimmer[ALONE]) for each in counted],
             "recovery": [max(self._recoveries(column), default=None)],
             "lag": [each.lag and each.lag[column] for each in self.footage],
@@ -147,6 +152,7 @@ class Found:
             ("least_sharpness", LEAST_SHARP, LEAST_SHARP_BAR, True, ""),
             ("style_loss", STYLE, STYLE_BAR, False, ""),
             ("stripes", STRIPES, STRIPES_BAR, False, ""),
+            ("blobs", BLOBS, BLOBS_BAR, False, ""),
             ("drift", DRIFT, DRIFT_BAR, False, " %"),
             ("recovery", RECOVERY, RECOVERY_BAR, False, " frames"),
         )
@@ -191,11 +197,13 @@ def show(found: Found) -> None:
         rows = [
             (
                 str(each.second),
-                *(f"{each.sharpness:.3f}", f"{each.brightness:+.4f}", f"{each.distance:.4f}", f"{each.stripes:.3f}"),
+                *(f"{each.sharpness:.3f}", f"{each.brightness:+.4f}", f"{each.distance:.4f}"),
+                *(f"{each.stripes:.3f}", f"{each.blobs:.3f}"),
             )
             for each in found.drift
         ]
-        table.plain("drift, one second repeated", ("second", "at half", "brighter", "low-passed", "stripes"), rows)
+        names = ("second", "at half", "brighter", "low-passed", "stripes", "blobs")
+        table.plain("drift, one second repeated", names, rows)
     rows = [(bar.what, table.number(bar.measured), str(bar)) for bar in found.bars()]
     table.plain(f"{DEFAULT}: what was promised", ("", "measured", "bar"), rows)
 
@@ -237,13 +245,13 @@ def _by_footage(found: Found) -> None:
 
 def _by_column(found: Found) -> None:
     names = {"flicker": "flicker", "sharpness": "at half", "least_sharpness": "least", "style_loss": "style loss"}
-    names |= {name: name for name in ("ghosting", "stale", "stripes", "shimmer", "recovery", "lag")}
+    names |= {name: name for name in ("ghosting", "stale", "stripes", "blobs", "shimmer", "recovery", "lag")}
     rows = []
     for column in found.steadied:
         means = found.means(column)
         rows.append((column, *(table.number(means[name]) if name in means else "-" for name in names)))
     table.plain("means; flicker to style loss and shimmer over per frame's", ("", *names.values()), rows)
-    table.OUT.print("stripes and recovery (frames): the worst; lag in frames, on the pan, which no mean counts")
+    table.OUT.print("stripes, blobs and recovery (frames): the worst; lag in frames, on the pan, which no mean counts")
 
 
 def _lines(found: Found) -> None:

@@ -60,8 +60,21 @@ __device__ inline float4 enlarged(const float4* __restrict__ map, int width, con
     return sum;
 }
 
-// The level of luma, at half its size: what was decided, and what the gain adds to the history.  Only detail that is
-// left at this size is raised: finer stripes along the motion, which no warp wears off, would grow to a hatch.
+// Along one axis of a picture mirrored about its outermost pixels: the one before and the one after.
+__device__ inline int2 neighbors(int at, int size) {
+    return make_int2(at > 0 ? at - 1 : min(1, size - 1), at < size - 1 ? at + 1 : max(size - 2, 0));
+}
+
+// A pixel of the history at half its size; the width is that of the half.
+__device__ inline float halved(const float* __restrict__ history, int width, int x, int y) {
+    const float* above = history + (size_t)4 * y * width + 2 * x;
+    const float* below = above + 2 * width;
+    return (above[0] + above[1] + below[0] + below[1]) / 4;
+}
+
+// The level of luma, at half its size: what was decided, and what the gain adds to the history's detail, which is what a
+// pixel is off its neighbors: a Laplacian at this size, as it was measured.  Waves that are raised though they were not
+// measured grow, for no warp wears them off, finer ones to a hatch and coarser ones to blobs.
 __global__ void __launch_bounds__(THREADS)
 raised(const float* __restrict__ history, int width, int height, const float4* __restrict__ decided, int small_width,
        int small_height, float ratio_x, float ratio_y, float* __restrict__ out) {
@@ -70,10 +83,10 @@ raised(const float* __restrict__ history, int width, int height, const float4* _
     const Taps<BILINEAR> small_x((x + 0.5f) * ratio_x - 0.5f, small_width);
     const Taps<BILINEAR> small_y((y + 0.5f) * ratio_y - 0.5f, small_height);
     const float4 way = enlarged(decided, small_width, small_x, small_y);
-    const float* above = history + (size_t)4 * y * width + 2 * x;
-    const float* below = above + 2 * width;
-    const float mean = (above[0] + above[1] + below[0] + below[1]) / 4;
-    out[(size_t)y * width + x] = way.z + (way.y - 1) * mean;
+    const int2 columns = neighbors(x, width), rows = neighbors(y, height);
+    const float around = halved(history, width, columns.x, y) + halved(history, width, columns.y, y) +
+                         halved(history, width, x, rows.x) + halved(history, width, x, rows.y);
+    out[(size_t)y * width + x] = way.z + (way.y - 1) * (halved(history, width, x, y) - around / 4);
 }
 
 // blockIdx.z is the plane.  `held` may be the history.  The ratios are of the small picture's sides to the large one's.
@@ -114,13 +127,13 @@ crisp(const float* __restrict__ held, int width, int height, const float4* __res
     const size_t at = (size_t)y * width + x;
     float value = held[at];
     if (worn > 0) {
-        const int left = x > 0 ? x - 1 : min(1, width - 1), right = x < width - 1 ? x + 1 : max(width - 2, 0);
-        const int rows[3] = {y > 0 ? y - 1 : min(1, height - 1), y, y < height - 1 ? y + 1 : max(height - 2, 0)};
+        const int2 columns = neighbors(x, width), lines = neighbors(y, height);
+        const int rows[3] = {lines.x, y, lines.y};
         float soft = 0;
 #pragma unroll
         for (int j = 0; j < 3; ++j) {
             const float* row = held + (size_t)rows[j] * width;
-            soft += (j == 1 ? 0.5f : 0.25f) * (0.25f * (row[left] + row[right]) + 0.5f * row[x]);
+            soft += (j == 1 ? 0.5f : 0.25f) * (0.25f * (row[columns.x] + row[columns.y]) + 0.5f * row[x]);
         }
         value += CRISP * worn * (value - soft);
     }

@@ -59,12 +59,12 @@ def fetch(history: Array, flow: Array, *, out: Array | None = None, stream: Stre
 
 
 def raised(history: Array, decided: Array, *, out: Array | None = None, stream: Stream = None) -> Array:
-    """The level of luma at half its size, ``(H / 2, W / 2)`` float32: ``level + (gain - 1) history``.
+    """The level of luma at half its size, ``(H / 2, W / 2)`` float32: ``level - (gain - 1) detail / 4``.
 
-    ``history`` is luma ``(H, W)`` float32 in bytes, of even sides, fetched along the motion already, and here the mean
-    of 2 x 2 pixels: finer detail is not raised, or stripes along the motion, which no warp wears off, would grow to a
-    hatch.  ``decided`` is ``(h, w, 4)`` as `hold` takes it.  Raises TypeError and ValueError for arrays that do not
-    fit.
+    ``history`` is luma ``(H, W)`` float32 in bytes, of even sides, fetched along the motion already; its detail is the
+    Laplacian at half the size, which the gain was measured by: waves that are raised though they were not measured
+    grow, finer ones to a hatch and coarser ones to blobs.  ``decided`` is ``(h, w, 4)`` as `hold` takes it.  Raises
+    TypeError and ValueError for arrays that do not fit.
     """
     check("history", history, (None, None), np.float32)
     check("decided", decided, (None, None, DECISIONS), np.float32)

@@ -5,8 +5,8 @@
 
 constexpr int THREADS = 256;
 
-// What is compared: the history's luma, new minus history in each plane, and the squares of fine detail.
-enum Map { HISTORY, LUMA, CHROMA_U, CHROMA_V, FRESH_DETAIL, OLD_DETAIL, CHANGED_DETAIL, MAPS };
+// What is compared: new minus history in each plane, and the squares of fine detail.
+enum Map { LUMA, CHROMA_U, CHROMA_V, FRESH_DETAIL, OLD_DETAIL, CHANGED_DETAIL, MAPS };
 
 // Where the picture mirrored about its outermost pixels has this one: 2 1 | 0 1 2 | 1 0.
 __device__ inline int reflected(int index, int size) {
@@ -43,10 +43,8 @@ compare(const T* __restrict__ luma, const T* __restrict__ chroma, const float* _
         for (int y = 2 * cell_y; y < 2 * cell_y + 2; ++y) {
             const size_t at = (size_t)y * 2 * width + x;
             const float pixel = load(luma[at]), history = old_luma[at];
-            if (factor == 1) {  // finer than cells; a pixel that two blocks know they write alike
-                out[HISTORY * small_area + at] = history;
+            if (factor == 1)  // finer than cells; a pixel that two blocks know they write alike
                 out[LUMA * small_area + at] = pixel - history;
-            }
             now += pixel;
             before += history;
         }
@@ -70,9 +68,9 @@ compare(const T* __restrict__ luma, const T* __restrict__ chroma, const float* _
         if (x >= small_width || y >= small_height) continue;
         float sums[MAPS] = {};
         for (int row = 1 + in_y * factor / 2; row < 1 + in_y * factor / 2 + side; ++row) {
+#pragma unroll 1  // at most two: more at once would spill
             for (int column = 1 + in_x * factor / 2; column < 1 + in_x * factor / 2 + side; ++column) {
                 const float now = laplacian(fresh, column, row), before = laplacian(old, column, row);
-                sums[HISTORY] += old[row][column];
                 sums[LUMA] += fresh[row][column] - old[row][column];
                 sums[CHROMA_U] += difference[0][row][column];
                 sums[CHROMA_V] += difference[1][row][column];
@@ -90,57 +88,54 @@ compare(const T* __restrict__ luma, const T* __restrict__ chroma, const float* _
 
 // ---- smooth ----
 
-constexpr int TILE = 32, LARGEST_RADIUS = 16, SIDE = TILE + 2 * LARGEST_RADIUS;
+constexpr float DEVIATION = 1.5f;
+constexpr int TILE = 32, RADIUS = 6, SIDE = TILE + 2 * RADIUS;
 constexpr int AT_ONCE = 4, PADDING = AT_ONCE - 1;
 static_assert(TILE * TILE == AT_ONCE * THREADS, "one round of the second pass");
 
 // Four results in a row: each value is read once for all of them.  The weights have zeros around them.
-__device__ inline void four(const float* from, int step, const float* weights, int radius, float (&sums)[AT_ONCE]) {
+__device__ inline void four(const float* from, int step, const float* weights, float (&sums)[AT_ONCE]) {
 #pragma unroll
     for (int i = 0; i < AT_ONCE; ++i) sums[i] = 0;
-#pragma unroll 4
-    for (int k = 0; k < 2 * radius + AT_ONCE; ++k) {
+#pragma unroll
+    for (int k = 0; k < 2 * RADIUS + AT_ONCE; ++k) {
         const float value = from[k * step];
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) sums[i] += weights[PADDING + k - i] * value;
     }
 }
 
-// Gaussians, one block for a tile of one map: along x, then along y.  Small differences of brightness and color
-// are smoothed a little, detail is summed up over more.  The border is mirrored.
+// A Gaussian, one block for a tile of one map: along x, then along y.  The border is mirrored.
 __global__ void __launch_bounds__(THREADS)
 smooth(const float* __restrict__ maps, int width, int height, float* __restrict__ out) {
     __shared__ float tile[SIDE][SIDE + 1], across[SIDE][TILE + 1];  // odd: rows side by side are in different banks
-    __shared__ float weights[2 * LARGEST_RADIUS + 1 + 2 * PADDING];
-    const float deviation = blockIdx.z < FRESH_DETAIL ? 1.5f : 4.f;
-    const int radius = (int)(4 * deviation);
+    __shared__ float weights[2 * RADIUS + 1 + 2 * PADDING];
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
     const size_t start = (size_t)blockIdx.z * width * height;
     const int left = blockIdx.x * TILE, top = blockIdx.y * TILE;
 
-    if (thread < 2 * radius + 1 + 2 * PADDING) {
-        const int distance = thread - PADDING - radius;
-        const float steep = -0.5f / (deviation * deviation);
+    if (thread < 2 * RADIUS + 1 + 2 * PADDING) {
+        const int distance = thread - PADDING - RADIUS;
+        const float steep = -0.5f / (DEVIATION * DEVIATION);
         float sum = 0;
-        for (int i = -radius; i <= radius; ++i) sum += expf(steep * i * i);
-        weights[thread] = abs(distance) > radius ? 0 : expf(steep * distance * distance) / sum;
+        for (int i = -RADIUS; i <= RADIUS; ++i) sum += expf(steep * i * i);
+        weights[thread] = abs(distance) > RADIUS ? 0 : expf(steep * distance * distance) / sum;
     }
-    const int side = TILE + 2 * radius;
-    for (int y = threadIdx.y; y < side; y += blockDim.y) {
-        const float* row = maps + start + (size_t)reflected(top + y - radius, height) * width;
-        for (int x = threadIdx.x; x < side; x += blockDim.x) tile[y][x] = row[reflected(left + x - radius, width)];
+    for (int y = threadIdx.y; y < SIDE; y += blockDim.y) {
+        const float* row = maps + start + (size_t)reflected(top + y - RADIUS, height) * width;
+        for (int x = threadIdx.x; x < SIDE; x += blockDim.x) tile[y][x] = row[reflected(left + x - RADIUS, width)];
     }
     __syncthreads();
     float sums[AT_ONCE];
-    for (int i = thread; i < side * (TILE / AT_ONCE); i += THREADS) {
-        const int x = i / side * AT_ONCE, y = i % side;
-        four(&tile[y][x], 1, weights, radius, sums);
+    for (int i = thread; i < SIDE * (TILE / AT_ONCE); i += THREADS) {
+        const int x = i / SIDE * AT_ONCE, y = i % SIDE;
+        four(&tile[y][x], 1, weights, sums);
 #pragma unroll
         for (int k = 0; k < AT_ONCE; ++k) across[y][x + k] = sums[k];
     }
     __syncthreads();
     const int x = threadIdx.x, y = threadIdx.y * AT_ONCE;
-    four(&across[y][x], TILE + 1, weights, radius, sums);
+    four(&across[y][x], TILE + 1, weights, sums);
 #pragma unroll
     for (int k = 0; k < AT_ONCE; ++k)
         if (left + x < width && top + y + k < height) out[start + (size_t)(top + y + k) * width + left + x] = sums[k];
@@ -151,7 +146,7 @@ smooth(const float* __restrict__ maps, int width, int height, float* __restrict_
 constexpr float UNLIKE = 600 / (255.f * 255.f);  // for differences in bytes
 constexpr float LIFT = 0.2f;   // share of what brightness and color are off that is made good in each frame
 constexpr float NOISE = 4.f;   // detail, in squared bytes, that is no stroke but rounding
-constexpr float STEP = 0.1f;   // most that contrast is changed by in one frame
+constexpr float STEP = 0.2f;   // most that contrast is changed by in one frame
 
 // For y, u and v: x is the share that is held, y the gain of contrast, z the level to add, w how worn it is.
 __global__ void __launch_bounds__(THREADS)
@@ -173,8 +168,7 @@ decide(const float* __restrict__ maps, const float2* __restrict__ flow, const fl
     const float gain = fminf(fmaxf(sqrtf(fresh / old) * (1 + lost), 1 - STEP), 1 + STEP);
     const float2 motion = flow[at];
     const float worn = share * fminf(factor * sqrtf(motion.x * motion.x + motion.y * motion.y), 1.f);
-    // Contrast is raised about the smoothed history, so that its brightness stays.
-    out[at] = make_float4(share, gain, LIFT * y + value[HISTORY] * (1 - gain), worn);
+    out[at] = make_float4(share, gain, LIFT * y, worn);
     out[(size_t)area + at] = make_float4(share, 1, LIFT * u, 0);
     out[(size_t)2 * area + at] = make_float4(share, 1, LIFT * v, 0);
 }

@@ -8,8 +8,8 @@ import numpy as np
 
 from allaprima.kernels.cuda import TYPES, Array, Module, Stream, blocks, check, ints, output
 
-COMPARED = ("history", "y", "u", "v", "fresh detail", "old detail", "changed detail")
-"""The history's luma, new minus history in each plane, and detail (squared) of new, history and their difference."""
+COMPARED = ("y", "u", "v", "fresh detail", "old detail", "changed detail")
+"""New minus history in each plane, and detail (squared) of new, history and their difference."""
 DECIDED = ("share", "gain", "level", "worn")
 """What `hold` and `crisp` of `allaprima.kernels.blend` go by, for each plane."""
 DTYPES = ("uint8", "float16", "float32")
@@ -27,7 +27,7 @@ Planes = tuple[Array, Array]
 
 
 def compare(new: Planes, history: Planes, factor: int, *, out: Array | None = None, stream: Stream = None) -> Array:
-    """The maps `COMPARED` ``(7, h, w)`` float32, as means over each small pixel: ``factor`` x ``factor`` of luma.
+    """The maps `COMPARED` ``(6, h, w)`` float32, as means over each small pixel: ``factor`` x ``factor`` of luma.
 
     ``new`` is uint8, float16 or float32, ``history`` float32: fetched along the motion already.  Detail is the
     Laplacian of luma at half its size: what flickers from pixel to pixel is no stroke.
@@ -53,7 +53,7 @@ def compare(new: Planes, history: Planes, factor: int, *, out: Array | None = No
 
 
 def smooth(maps: Array, *, out: Array | None = None, stream: Stream = None) -> Array:
-    """The maps `COMPARED` through Gaussians: of deviation 1.5 small pixels for planes, 4 for detail.
+    """The maps `COMPARED` through a Gaussian of deviation 1.5 small pixels.
 
     The border is mirrored.  The result must not overlap ``maps``.
     """
@@ -75,7 +75,7 @@ def decide(
     out: Array | None = None,
     stream: Stream = None,
 ) -> Array:
-    """`DECIDED` for y, u and v ``(3, h, w, 4)`` float32, from the smoothed maps `COMPARED` ``(7, h, w)`` and the flow.
+    """`DECIDED` for y, u and v ``(3, h, w, 4)`` float32, from the smoothed maps `COMPARED` ``(6, h, w)`` and the flow.
 
     ``flow`` is ``(h, w, 2)`` float32 in small pixels, ``factor`` how many pixels of luma one is wide, ``trust``
     ``(h, w)`` float32 the flow's confidence in 0..1.  ``weight`` ``(1,)`` float32 is the most that history counts
@@ -83,9 +83,9 @@ def decide(
 
     - share: ``weight (2 trust exp(-600 d) - 0.5)``, held in 0..1 before it is weighted; d is the sum of the squared
       differences of the planes (0..1).  Half trust is worst, the mean of two textures is a blur.
-    - gain, of luma: ``sqrt(a / b) (1 + (1 - weight) c / 2 a)``, held in 0.9..1.1, for the detail a of new, b of
+    - gain, of luma: ``sqrt(a / b) (1 + (1 - weight) c / 2 a)``, held in 0.8..1.2, for the detail a of new, b of
       history and c of their difference.  Any warp changes the contrast, and blending two textures loses some.
-    - level: a fifth of the plane's difference; for luma also what the gain adds to the smoothed history, taken off.
+    - level: a fifth of the plane's difference.
     - worn, of luma: the share of what moves; by less than a pixel of luma, as much less.
 
     Raises TypeError and ValueError for arrays that do not fit.

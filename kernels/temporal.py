@@ -81,7 +81,7 @@ class Temporal:
             crisp(held[0], self._luma, self._limits[0], out=shown[0], stream=stream)  # in place of what was just held
             return
         last, mean, lost = eased
-        differences, spare = self._smoothed[1:4], self._compared[0]
+        differences, spare = self._smoothed[:3], self._compared[0]
         share = easing(last, differences, mean, lost, weight, out=spare, stream=stream)
         for now, moved in zip(held, fetched, strict=True):
             ease(now, moved, share, stream=stream)

@@ -18,7 +18,7 @@ from platformdirs import user_cache_dir
 
 from allaprima.kernels.reference.blend import blend, crisp, hold
 from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
-from allaprima.kernels.reference.contrast import gain, halved, raised
+from allaprima.kernels.reference.contrast import detail, gain, raised
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.follow import ease, easing
 from allaprima.kernels.reference.meter import flicker
@@ -162,10 +162,8 @@ class CpuBackend:
         share = np.float32(weight) * decided(motion.confidence, *parted)
         shares = [self._enlarged(f"share {part}", share, plane) for part, plane in zip("yc", news[:2], strict=True)]
         levels = [np.float32(LIFT) * difference for difference in differences]
-        fresh, old = (halved(luma) for luma in (news[0], histories[0]))
-        contrast = gain(fresh, old, weight, self._small_size)
-        levels[0] += smoothed[0] * (1 - contrast)  # the contrast is raised about the smoothed picture
-        levels[0] = raised(old, contrast, levels[0])
+        fresh, old = (detail(luma) for luma in (news[0], histories[0]))
+        levels[0] = raised(old, gain(fresh, old, weight, self._small_size), levels[0])
         large = [self._enlarged(f"level {part}", *pair) for part, *pair in zip("yuv", levels, news, strict=True)]
         y = hold(news[0], histories[0], shares[0], large[0], self._luma_limits)
         u, v = (hold(news[i], histories[i], shares[1], large[i], self._chroma_limits) for i in (1, 2))

@@ -204,3 +204,28 @@ def test_grain_that_is_lost_is_less_than_1_and_what_is_flat_is_1(rng: np.random.
     flat = [np.full((*SIZE, 3), 0.5, np.float32)]
     assert coherence.fine_stripes(flat, flat) == 1
     assert coherence.fine_stripes([hatched(flat[0], 3, 0.05)], flat) > 100
+
+
+# ---- blobs ----
+
+
+def spotted(picture: np.ndarray, strength: float, width: float = 5) -> np.ndarray:
+    """With a bright spot on a dark ring in the middle of the left half."""
+    y, x = np.indices(picture.shape[:2])
+    distance = ((x - 32) ** 2 + (y - 32) ** 2) / width**2
+    return picture + np.float32(strength * (1 - distance) * np.exp(-distance))[..., None]
+
+
+def test_a_blob_is_seen_and_finer_or_wider_ones_are_not(rng: np.random.Generator) -> None:
+    alone = [grained(rng) for _ in range(3)]
+    assert coherence.blobs(alone, alone) == 1
+    assert coherence.blobs([spotted(each, 0.3) for each in alone], alone) > 2
+    assert coherence.blobs([hatched(each, 3, 0.02) for each in alone], alone) < 1.05
+    assert coherence.blobs([each + 0.05 for each in alone], alone) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_blob_weighs_less_among_strokes_and_lost_contrast_is_none(rng: np.random.Generator) -> None:
+    alone, strokes = [grained(rng)], [texture(rng)]
+    on_wall, among = (coherence.blobs([spotted(each, 0.3) for each in some], some) for some in (alone, strokes))
+    assert 1 < among < 0.7 * on_wall
+    assert coherence.blobs([0.5 + 0.5 * (strokes[0] - 0.5)], strokes) < 0.8

@@ -32,10 +32,12 @@ def test_a_moment_is_of_the_difference_to_per_frame_painting() -> None:
     assert moment.brightness == pytest.approx(0.25, abs=0.01)
     assert moment.distance == pytest.approx(0.25, abs=0.01)
     assert moment.stripes == pytest.approx(0.25, rel=0.01), "the square of the contrast, too"
+    assert moment.blobs == pytest.approx(0.5, abs=0.1)
 
 
 def test_change_is_from_the_first_moment_to_the_last() -> None:
-    found = drift.change([Moment(1, 0.8, 0.01, 0.02, 1), Moment(9, 3, 1, 1, 1), Moment(60, 0.6, -0.01, 0.05, 2)])
+    first, last = Moment(1, 0.8, 0.01, 0.02, 1, 1), Moment(60, 0.6, -0.01, 0.05, 2, 2)
+    found = drift.change([first, Moment(9, 3, 1, 1, 1, 1), last])
     assert found == pytest.approx({"sharpness": -0.25, "brightness": -0.02, "distance": 0.03})
 
 
@@ -43,7 +45,8 @@ def test_what_has_no_history_does_not_drift(tiny_bundle: Path) -> None:
     found = list(drift.measure([2, 1], "bright", tiny_bundle, SIZE))
     assert [moment.second for moment in found] == [1, 2]
     assert found[0].sharpness == 1
-    assert found[0].as_json() == {"second": 1, "sharpness": 1, "brightness": 0, "distance": 0, "stripes": 1}
+    figures = {"sharpness": 1, "brightness": 0, "distance": 0, "stripes": 1, "blobs": 1}
+    assert found[0].as_json() == {"second": 1, **figures}
     assert set(drift.change(found).values()) == {0}
 
 

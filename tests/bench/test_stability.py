@@ -50,6 +50,7 @@ def test_a_still_has_shimmer(plan: Plan) -> None:
         == set(result.distance)
         == set(result.sharpness["half"])
         == set(result.stripes)
+        == set(result.blobs)
         == {"default", *list(result.e_warp)[3:]}
     )
     assert result.strip is not None

@@ -195,7 +195,7 @@ def test_the_level_is_the_references(cupy: Any, half: Any, small: Any) -> None:
     out = raised(*map(cupy.asarray, (history, decided))).get()
     assert (out.shape, out.dtype) == (half[::-1], np.float32)
     gain, level = (decided[..., index].copy() for index in (1, 2))
-    np.testing.assert_allclose(out, contrast.raised(contrast.halved(history), gain, level), atol=1e-3)
+    np.testing.assert_allclose(out, contrast.raised(contrast.detail(history), gain, level), atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (64, 40), (66, 18)])

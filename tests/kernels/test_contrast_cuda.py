@@ -12,7 +12,7 @@ import pytest
 
 from allaprima.kernels.contrast import COMPARED, DECIDED, DTYPES, compare, decide, smooth
 from allaprima.kernels.reference.confidence import decided
-from allaprima.kernels.reference.contrast import AROUND, NOISE, STEP, gain, halved
+from allaprima.kernels.reference.contrast import AROUND, NOISE, STEP, detail, gain
 from allaprima.realtime.backends.cpu import LIFT, SMOOTH
 
 from .fake_cupy import FakeCupy, FakeStream
@@ -57,13 +57,13 @@ def compared(new: Any, history: Any, factor: int) -> Any:
     small = new[0].shape[1] // factor, new[0].shape[0] // factor
     luma, (u, v) = (now.astype(np.float64) - old for now, old in zip(new, history, strict=True))
     fresh, old = (edges(plane.astype(np.float64)) for plane in (new[0], history[0]))
-    maps = (history[0].astype(np.float64), luma, u, v, fresh**2, old**2, (fresh - old) ** 2)
+    maps = (luma, u, v, fresh**2, old**2, (fresh - old) ** 2)
     return np.stack([area_mean(plane, small) for plane in maps])
 
 
 def assert_compared(out: Any, wanted: Any) -> None:
-    np.testing.assert_allclose(out[:4], wanted[:4], atol=1e-4)
-    np.testing.assert_allclose(np.sqrt(out[4:]), np.sqrt(wanted[4:]), atol=1e-3)
+    np.testing.assert_allclose(out[:3], wanted[:3], atol=1e-4)
+    np.testing.assert_allclose(np.sqrt(out[3:]), np.sqrt(wanted[3:]), atol=1e-3)
 
 
 # ---- compare ----
@@ -90,8 +90,8 @@ def test_what_is_alike_does_not_differ(cupy: Any) -> None:
     new = picture((68, 36), 0, np.float32)
     on_device = tuple(map(cupy.asarray, new))
     out = compare(on_device, on_device, 2).get()
-    assert not out[[1, 2, 3, 6]].any()
-    np.testing.assert_array_equal(out[4], out[5])
+    assert not out[[0, 1, 2, 5]].any()
+    np.testing.assert_array_equal(out[3], out[4])
 
 
 # ---- smooth ----
@@ -101,9 +101,9 @@ def test_what_is_alike_does_not_differ(cupy: Any) -> None:
 def test_gaussians_are_opencvs(cupy: Any, size: tuple[int, int]) -> None:
     maps = np.random.default_rng(0).uniform(-100, 255, (len(COMPARED), *size[::-1])).astype(np.float32)
     out = smooth(cupy.asarray(maps)).get()
-    for index, (found, plane) in enumerate(zip(out, maps, strict=True)):
-        wanted = cv2.GaussianBlur(plane, None, SMOOTH if index < 4 else AROUND)
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert SMOOTH == AROUND
+    for found, plane in zip(out, maps, strict=True):
+        np.testing.assert_allclose(found, cv2.GaussianBlur(plane, None, SMOOTH), atol=1e-3)
 
 
 def test_what_is_flat_stays_flat(cupy: Any) -> None:
@@ -116,8 +116,7 @@ def test_what_is_flat_stays_flat(cupy: Any) -> None:
 
 def maps_of(size: tuple[int, int]) -> Any:
     rng = np.random.default_rng(1)
-    shape = (4, *size[::-1])
-    planes = rng.uniform(0, 255, shape) * [[[1]], [[0.04]], [[0.03]], [[0.03]]]
+    planes = rng.uniform(0, 255, (3, *size[::-1])) * [[[0.04]], [[0.03]], [[0.03]]]
     detail = rng.uniform(0, 400, (3, *size[::-1])) * [[[1]], [[0.9]], [[1]]]
     return np.concatenate([planes, detail]).astype(np.float32)
 
@@ -132,12 +131,12 @@ def test_decisions_are_those_of_the_cpu_backend(cupy: Any, size: Any, factor: in
     maps, flow = maps_of(size), wandering(size, 1.5 / factor)
     trust = np.random.default_rng(2).random(size[::-1]).astype(np.float32)
     out = decided_by(cupy, maps, flow, trust, weight, factor)
-    old_luma, y, u, v, fresh, old, change = maps
+    y, u, v, fresh, old, change = maps
     share = np.float32(weight) * decided(trust, *(d / np.float32(255) for d in (y, u, v)))
     worn = share * np.minimum(factor * cv2.magnitude(*cv2.split(flow)), 1)
     ratio = np.sqrt((fresh + NOISE) / (old + NOISE)) * (1 + (1 - weight) / 2 * change / (fresh + NOISE))
     contrast = ratio.clip(1 - STEP, 1 + STEP)
-    wanted = [(share, contrast, LIFT * y + old_luma * (1 - contrast), worn)]
+    wanted = [(share, contrast, LIFT * y, worn)]
     wanted += [(share, np.ones_like(share), LIFT * plane, np.zeros_like(share)) for plane in (u, v)]
     assert (out.shape, out.dtype) == ((3, *size[::-1], len(DECIDED)), np.float32)
     np.testing.assert_allclose(np.moveaxis(out, 3, 1), wanted, atol=1e-4)
@@ -145,7 +144,7 @@ def test_decisions_are_those_of_the_cpu_backend(cupy: Any, size: Any, factor: in
 
 def test_trust_that_is_no_number_is_none_and_so_is_wear(cupy: Any) -> None:
     maps, trust = maps_of((5, 1)), np.float32([[np.nan, 0, 0.25, 1, 1]])
-    maps[1:4] = 0
+    maps[:3] = 0
     flow = np.float32([[(np.nan, 0), (3, np.inf), (9, 9), (0, 0), (0.1, 0)]])
     share, worn = decided_by(cupy, maps, flow, trust, 0.5)[0, ..., [0, 3]]
     assert share.tolist() == [[0, 0, 0, 0.5, 0.5]]
@@ -175,7 +174,7 @@ def test_the_gain_is_the_references(cupy: Any, factor: int, weight: float) -> No
     new, history = (tuple(map(cupy.asarray, (plane, chroma))) for plane in (luma, old_luma))
     maps = smooth(compare(new, history, factor)).get()
     out = decided_by(cupy, maps, wandering(small), np.ones((30, 40), np.float32), weight, factor)[0, ..., 1]
-    wanted = gain(halved(luma), halved(old_luma), weight, small)
+    wanted = gain(detail(luma), detail(old_luma), weight, small)
     assert (abs(wanted - 1) < 0.99 * STEP).mean() > 0.2, "not all at the limits"
     np.testing.assert_allclose(out, wanted, atol=1e-5)
 
@@ -186,7 +185,7 @@ def test_the_gain_is_the_references(cupy: Any, factor: int, weight: float) -> No
 def test_one_launch_each_on_the_given_stream_and_no_allocation(emulated: FakeCupy) -> None:
     new, history = (tuple(map(emulated.asarray, picture((128, 64), 0, dtype))) for dtype in (np.uint8, np.float32))
     flow, trust, weight = (emulated.zeros(shape, np.float32) for shape in ((16, 32, 2), (16, 32), (1,)))
-    a, b = (emulated.empty((7, 16, 32), np.float32) for _ in range(2))
+    a, b = (emulated.empty((6, 16, 32), np.float32) for _ in range(2))
     out, stream = emulated.empty((3, 16, 32, 4), np.float32), FakeStream()
     with emulated.no_allocation():
         assert compare(new, history, 4, out=a, stream=stream) is a
@@ -194,7 +193,7 @@ def test_one_launch_each_on_the_given_stream_and_no_allocation(emulated: FakeCup
         assert decide(b, flow, trust, weight, 4, out=out, stream=stream) is out
     assert emulated.launches == [
         ("compare<unsigned char>", (3, 3), (64, 4), stream),
-        ("smooth", (1, 1, 7), (32, 8), stream),
+        ("smooth", (1, 1, 6), (32, 8), stream),
         ("decide", (2,), (256,), stream),
     ]
 
@@ -210,13 +209,13 @@ def test_one_launch_each_on_the_given_stream_and_no_allocation(emulated: FakeCup
         ({"old luma": ((16, 32), np.uint8)}, TypeError, "history luma must be float32"),
         ({"old luma": ((16, 34), np.float32)}, ValueError, r"history luma must have the shape \(16, 32\)"),
         ({"old chroma": ((3, 8, 16), np.float32)}, ValueError, r"history chroma must have the shape \(2, 8, 16\)"),
-        ({"out": ((7, 4, 9), np.float32)}, ValueError, r"out must have the shape \(7, 4, 8\)"),
+        ({"out": ((6, 4, 9), np.float32)}, ValueError, r"out must have the shape \(6, 4, 8\)"),
     ],
 )
 def test_pictures_that_do_not_fit_are_named(emulated: FakeCupy, change: Any, error: Any, told: str) -> None:
     likes: Any = {"luma": ((16, 32), np.uint8), "chroma": ((2, 8, 16), np.uint8)}
     likes |= {f"old {name}": (shape, np.float32) for name, (shape, _) in likes.items()}
-    likes |= {"out": ((7, 4, 8), np.float32)} | change
+    likes |= {"out": ((6, 4, 8), np.float32)} | change
     given = {name: emulated.zeros(*like) for name, like in likes.items()}
     with pytest.raises(error, match=told):
         compare((given["luma"], given["chroma"]), (given["old luma"], given["old chroma"]), 4, out=given["out"])
@@ -231,11 +230,11 @@ def test_a_factor_that_blocks_cannot_have_is_told(emulated: FakeCupy, factor: in
 
 
 def test_maps_that_do_not_fit_are_named(emulated: FakeCupy) -> None:
-    shapes = (7, 4, 8), (4, 8, 2), (4, 8), (1,)
+    shapes = (6, 4, 8), (4, 8, 2), (4, 8), (1,)
     maps, flow, trust, weight = (emulated.zeros(shape, np.float32) for shape in shapes)
-    with pytest.raises(ValueError, match=r"maps must have the shape \(7, any, any\)"):
+    with pytest.raises(ValueError, match=r"maps must have the shape \(6, any, any\)"):
         smooth(maps[:5])
-    with pytest.raises(ValueError, match=r"maps must have the shape \(7, any, any\)"):
+    with pytest.raises(ValueError, match=r"maps must have the shape \(6, any, any\)"):
         decide(maps[:5], flow, trust, weight, 4)
     with pytest.raises(ValueError, match=r"trust must have the shape \(4, 8\)"):
         decide(maps, flow, flow, weight, 4)

@@ -64,7 +64,7 @@ def test_paint_that_differs_from_frame_to_frame_comes_to_rest(plain: Make, tiny:
     world, stylizer = scene(), plain()
     shown = [stylizer(view(tiny, world, grain=seed)) for seed in range(12)]
     given = [view(tiny, world, grain=seed) for seed in range(12)]
-    assert rms(luma(shown[11]), luma(shown[10])) < 0.1 * rms(luma(given[11]), luma(given[10]))
+    assert rms(luma(shown[11]), luma(shown[10])) < 0.12 * rms(luma(given[11]), luma(given[10]))
 
 
 @pytest.mark.parametrize("step", [(1.0, 0.0), (0.5, 0.25), (-3.0, 2.0)])
