@@ -91,6 +91,7 @@ class Visit:
         await self.caller.look()
         bitrates: list[float] = []
         steps: list[int] = []
+        earlier = set(list(self.stream.passages)[:-RATE])  # a second's pictures may still be on their way
         began, before, counted = loop.time(), self.stream.stats(), await self.caller.counts()
         while (left := began + seconds - loop.time()) > 0:
             await asyncio.sleep(min(left, 1))
@@ -123,7 +124,8 @@ class Visit:
             waited = (counts.waited - counted.waited) / (counts.decoded - counted.decoded)
             figures["of it in the receiver's buffer (ms)"] = 1000 * waited
         figures["longest gap (ms)"] = 1000 * seen.longest_gap()
-        figures["black pictures"], figures["frozen pictures"] = seen.black(), seen.frozen()
+        came = [passage.number for at, passage in list(self.stream.passages.items()) if at not in earlier]
+        figures["black pictures"], figures["frozen pictures"] = seen.black(), seen.frozen(came)
         return seen, figures
 
 

@@ -152,10 +152,14 @@ class Seen:
         """Pictures on the screen that were black or empty."""
         return sum(seen.black for seen in self.screen)
 
-    def frozen(self) -> int:
-        """Pictures on the screen that were the one before once more, unless the camera showed that one twice."""
-        numbers = (read(seen.blocks) for seen in self.camera)
-        twice = {number for number, after in itertools.pairwise(numbers) if number is not None and number == after}
+    def frozen(self, came: Sequence[int | None] = ()) -> int:
+        """Pictures on the screen that were the one before once more, unless the camera showed that one twice.
+
+        ``came`` are the numbers that the server was sent: a look at the camera may miss one of two, and Chromium's
+        camera shows its first picture twice whenever it begins again.
+        """
+        numbers = [read(seen.blocks) for seen in self.camera]
+        twice = {now for row in (numbers, came) for before, now in itertools.pairwise(row) if now == before} - {None}
         again = [after for before, after in itertools.pairwise(self.screen) if after.same(before)]
         return sum(read(shown.blocks) not in twice for shown in again)
 

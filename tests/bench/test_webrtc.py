@@ -128,6 +128,7 @@ def test_black_and_frozen_pictures_are_counted(tiny: Any) -> None:
     assert Seen([], [moved[0], moved[0], moved[1], shown(np.roll(still, 3, 1) ^ 1)]).frozen() == 2
     turned = [Sighting(n, sighting(n, 5).blocks, moved[0].cells) for n in range(2)]
     assert (Seen([], turned).frozen(), Seen(turned, turned).frozen()) == (1, 0), "the camera showed it twice"
+    assert [Seen([], turned).frozen(came) for came in ([5, 5, 6], [5, 6, 5], [6, 6, 5], [None, None])] == [0, 1, 1, 1]
     nobody_looked = [sighting(0, 1), sighting(1, 1)]
     assert (Seen([], nobody_looked).black(), Seen([], nobody_looked).frozen()) == (0, 0)
 
