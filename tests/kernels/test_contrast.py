@@ -55,6 +55,15 @@ def test_each_place_has_its_own_gain() -> None:
     np.testing.assert_allclose(found[:, 35:], 1 / 0.97, atol=3e-3)
 
 
+def test_what_strokes_lost_is_not_made_good_on_the_wall_beside_them() -> None:
+    """Ripples would grow there: 24 pixels beside an edge nothing is raised any more."""
+    new = np.full((120, 160), 128, np.float32)
+    new[:, :80] += 4 * (strokes() - 128)[:, :80]
+    found = gained(new, 128 + 0.8 * (new - 128))
+    assert found[:, :16].min() > 1 + 0.9 * STEP
+    np.testing.assert_allclose(found[:, 26:], 1, atol=0.02)
+
+
 def test_noise_of_single_pixels_is_no_stroke() -> None:
     row, column = np.indices((120, 160))
     checks = 128 + 20 * ((row + column) % 2 * 2 - 1)
