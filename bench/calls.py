@@ -146,7 +146,6 @@ async def measure(plan: Plan, note: Any = table.note) -> Result:
                 await visit.change(strength=0.0)
                 result.code = f"strength 0, all nets running: the style left {seen.readable:.0%} of the codes readable"
             note(f"painted: {result.code}")
-            visit.stream.passages.clear()
             seen, result.stretches["painted"] = await visit.watch(plan.seconds)
             result.quarters = [(1000 * p50, 1000 * p95) for p50, p95 in quarters(seen.delays())]
             result.legs = legs(seen, visit.stream.passages.values())

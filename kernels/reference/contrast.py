@@ -6,10 +6,12 @@ from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
 
-AROUND = 1.5
-"""Deviation, pixels of the small picture, of the Gaussian over which detail is summed up.
+SMOOTH = 1.5
+"""Deviation, pixels of the small picture, of the Gaussian through which history and new picture are compared.
 
-Wider, what an edge loses is made good on the wall beside it, and ripples grow there.
+No box: at some frequencies it answers with the sign turned round, and a correction would feed what it corrects.
+Detail is summed up over it, too: over a wider one, what an edge loses is made good on the wall beside it, and ripples
+grow there.
 """
 NOISE = 4.0
 """Detail, in squared bytes, that is no stroke but rounding."""
@@ -58,4 +60,4 @@ def raised(history: Map, gain: Map, level: Map) -> Map:
 
 def _summed(edges: Map, small: tuple[int, int]) -> Map:
     energy = cv2.resize(cv2.multiply(edges, edges), small, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.GaussianBlur(energy, None, AROUND), np.float32)
+    return np.asarray(cv2.GaussianBlur(energy, None, SMOOTH), np.float32)

@@ -18,7 +18,7 @@ from platformdirs import user_cache_dir
 
 from allaprima.kernels.reference.blend import blend, crisp, hold
 from allaprima.kernels.reference.confidence import confidence, decided, identity_grid
-from allaprima.kernels.reference.contrast import detail, gain, raised
+from allaprima.kernels.reference.contrast import SMOOTH, detail, gain, raised
 from allaprima.kernels.reference.flow import Dis
 from allaprima.kernels.reference.follow import ease, easing
 from allaprima.kernels.reference.meter import flicker
@@ -36,11 +36,6 @@ Planes = tuple[Bytes, ...]
 
 MARGINS = (MARGIN, MARGIN // 2, MARGIN // 2)
 """Of luma and chroma."""
-SMOOTH = 1.5
-"""Deviation, pixels of the small picture, of the Gaussian through which history and new picture are compared.
-
-No box: at some frequencies it answers with the sign turned round, and a correction would feed what it corrects.
-"""
 LIFT = 0.2
 """Share of what the history's smoothed brightness and color are off that is made good in each frame."""
 SAMPLED_ROWS = 90
